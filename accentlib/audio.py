@@ -1,0 +1,98 @@
+"""Audio files to mono waves at one sample rate."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+
+from .config import InputError
+
+SILENCE = 1e-4  # a wave whose largest sample is below this (-80 dBFS) is taken as silent
+
+
+def load_audio(path: str | Path, sample_rate: int) -> np.ndarray:
+    """Read any file that soundfile reads, as mono at the wanted rate.
+
+    Parameters
+    ----------
+    path : str or Path
+        Audio of any rate, channel count and sample format.
+    sample_rate : int
+        Hz to which the wave is resampled (soxr, high quality) where the file has another rate.
+
+    Returns
+    -------
+    np.ndarray
+        ``(samples,)``, float32 in [-1, 1].
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, not audio, truncated or silent; one line that names it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: empty file")
+    try:
+        with sf.SoundFile(path) as file:
+            wave = file.read(dtype="float32", always_2d=True)
+            rate, promised, log = file.samplerate, file.frames, file.extra_info
+    except (sf.LibsndfileError, RuntimeError) as error:
+        reason = str(error).rsplit(": ", 1)[-1].rstrip(".")
+        raise InputError(f"{path}: not readable as audio ({reason})") from None
+    if len(wave) < promised or _is_cut_short(path, log):
+        raise InputError(f"{path}: truncated (the end of the file is missing)")
+    if len(wave) == 0:
+        raise InputError(f"{path}: no samples in it")
+    if not np.isfinite(wave).all():
+        raise InputError(f"{path}: contains samples that are not numbers (NaN or infinite)")
+    return to_mono(wave, rate, sample_rate, name=str(path))
+
+
+def to_mono(wave: np.ndarray, rate: int, sample_rate: int, *, name: str = "wave") -> np.ndarray:
+    """Average the channels and resample.
+
+    Parameters
+    ----------
+    wave : np.ndarray
+        ``(samples,)`` or ``(samples, channels)``, float in [-1, 1].
+    rate, sample_rate : int
+        Hz of the wave, and wanted.
+    name : str
+        What an error message calls the wave.
+
+    Returns
+    -------
+    np.ndarray
+        ``(samples,)``, float32.
+
+    Raises
+    ------
+    InputError
+        If the wave is silent.
+    """
+    wave = np.asarray(wave, dtype=np.float32)
+    if wave.ndim == 2:
+        wave = wave.mean(axis=1)
+    if np.abs(wave).max(initial=0) < SILENCE:
+        raise InputError(f"{name}: silent (no sample above {SILENCE})")
+    if rate != sample_rate:
+        import soxr
+
+        wave = soxr.resample(wave, rate, sample_rate)
+    return wave
+
+
+def _is_cut_short(path: Path, log: str) -> bool:
+    """Whether a header promises more than the file holds; libsndfile reads on without an error."""
+    if path.suffix.lower() in (".opus", ".ogg", ".oga"):  # the last page must say that it is
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 65_536))  # a page is at most this long
+            tail = file.read()
+        page = tail.rfind(b"OggS")
+        return page < 0 or not tail[page + 5] & 0x04
+    # libsndfile writes what it found beside what the chunk header says
+    data_lines = [line for line in log.splitlines() if line.strip().startswith("data ")]
+    return any("should be" in line and "0xFFFFFFFF" not in line for line in data_lines)

@@ -1,0 +1,90 @@
+"""Make one speaker into many: what is done to training windows only."""
+
+from functools import lru_cache
+
+import numpy as np
+
+from .config import Config
+
+
+@lru_cache(maxsize=4)
+def _mel_centres(sample_rate: int, n_mels: int) -> np.ndarray:
+    """Centre frequencies of the mel bands, Hz, ``(n_mels,)``."""
+    import librosa
+
+    return librosa.mel_frequencies(n_mels + 2, fmin=0, fmax=sample_rate / 2)[1:-1]
+
+
+def interpolate(rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Rows between rows: linear interpolation at fractional positions along the first axis."""
+    left = np.minimum(positions.astype(np.int64), len(rows) - 1)
+    right = np.minimum(left + 1, len(rows) - 1)
+    weight = (positions - left).astype(rows.dtype)[:, None]
+    return rows[left] * (1 - weight) + rows[right] * weight
+
+
+def change_speed(log_mels: np.ndarray, factor: float) -> np.ndarray:
+    """Speak ``factor`` times as fast, at the same pitch: ``(frames, mels)`` to fewer or more frames."""
+    frames = max(1, round(len(log_mels) / factor))
+    return interpolate(log_mels, np.linspace(0, len(log_mels) - 1, frames))
+
+
+def change_tract(log_mels: np.ndarray, factor: float, sample_rate: int) -> np.ndarray:
+    """Vocal tract length perturbation: what was at f Hz is moved to ``factor`` * f.
+
+    ``(frames, mels)`` in and out. Jaitly and Hinton, Vocal Tract Length Perturbation improves speech
+    recognition, ICML workshop 2013.
+    """
+    n_mels = log_mels.shape[1]
+    centres = _mel_centres(sample_rate, n_mels)
+    positions = np.interp(centres / factor, centres, np.arange(n_mels))
+    return interpolate(log_mels.T, positions).T
+
+
+def spec_augment(log_mels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Hide two random groups of mel bands and two random groups of frames, at the band's mean of 0.
+
+    ``(frames, mels)``, normalised, changed in place and returned. Park et al., SpecAugment,
+    arXiv 1904.08779.
+    """
+    frames, mels = log_mels.shape
+    for _ in range(2):
+        width = rng.integers(0, mels // 6 + 1)
+        start = rng.integers(0, mels - width + 1)
+        log_mels[:, start : start + width] = 0
+        width = rng.integers(0, frames // 8 + 1)
+        start = rng.integers(0, frames - width + 1)
+        log_mels[start : start + width] = 0
+    return log_mels
+
+
+def training_window(log_mels: np.ndarray, rng: np.random.Generator, config: Config) -> np.ndarray:
+    """A random window of a normalised utterance, changed as the configuration says.
+
+    Parameters
+    ----------
+    log_mels : np.ndarray
+        ``(frames, mels)``.
+    rng : np.random.Generator
+        Source of every random choice.
+    config : Config
+        window_size, speed_range, tract_range, spec_augment.
+
+    Returns
+    -------
+    np.ndarray
+        ``(frames, mels)``, at most window_size long; a shorter utterance is kept whole.
+    """
+    frames = round(config.window_size / config.hop_length)
+    speed = rng.uniform(1 - config.speed_range, 1 + config.speed_range)
+    tract = rng.uniform(1 - config.tract_range, 1 + config.tract_range)
+    wanted = round(frames * speed)
+    start = rng.integers(0, max(0, len(log_mels) - wanted) + 1)
+    window = log_mels[start : start + wanted]
+    if config.speed_range:
+        window = change_speed(window, speed)[:frames]
+    if config.tract_range:
+        window = change_tract(window, tract, config.sample_rate)
+    if config.spec_augment:
+        window = spec_augment(window.copy(), rng)
+    return window

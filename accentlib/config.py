@@ -1,0 +1,185 @@
+"""Every number of the system in one frozen dataclass, with its unit and its default.
+
+The field names are those of the published trainer (in snake_case), so that its users find their
+options again; the defaults are the ``paper`` preset. The command line makes its flags from the same
+fields, and a checkpoint stores them.
+"""
+
+import dataclasses
+import difflib
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used; the message says which file, what is wrong, what to do."""
+
+
+def option(default: Any, text: str, choices: tuple[str, ...] | None = None) -> Any:
+    """A dataclass field with the help text that the command line shows."""
+    return field(default=default, metadata={"help": text, "choices": choices})
+
+
+FRONT_ENDS = ("VGG3L", "VGG4L")
+POOLINGS = ("Statistics", "Attention", "MHA", "DoubleMHA")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Features, model and training. ``Config()`` is the ``paper`` preset.
+
+    Raises
+    ------
+    InputError
+        If a value is outside its choices or its range.
+    """
+
+    # features
+    sample_rate: int = option(0, "Hz to which audio is resampled; 0: the corpus's own rate")
+    n_fft: int = option(512, "points of the FFT")
+    win_length: float = option(0.025, "length of the Hamming window, s")
+    hop_length: float = option(0.010, "step between frames, s")
+    n_mels: int = option(80, "mel bands from 0 Hz to half the sample rate")
+    preemphasis: float = option(0.97, "y[n] = x[n] - preemphasis * x[n-1]")
+    normalization: str = option(
+        "cmn", "per utterance: minus the band's mean (cmn), also over its deviation (cmvn)",
+        choices=("cmn", "cmvn"),
+    )  # fmt: skip
+
+    # model
+    front_end: str = option("VGG4L", "convolutional front end", choices=FRONT_ENDS)
+    kernel_size: int = option(1024, "channels of the front end's last block")
+    batch_norm: bool = option(False, "batch norm after the pooling of each VGG block")
+    pooling_method: str = option("DoubleMHA", "from frames to one vector", choices=POOLINGS)
+    heads_number: int = option(32, "attention heads")
+    mask_prob: float = option(0.3, "probability that a head is dropped while training")
+    embedding_size: int = option(400, "size of the embedding")
+    dropout: float = option(0.0, "dropout before each fully connected layer")
+
+    # AM-Softmax
+    scaling_factor: float = option(30.0, "AM-Softmax scale s")
+    margin_factor: float = option(0.4, "AM-Softmax margin m")
+    annealing: bool = option(False, "blend the margin in: alpha = 1000 / (1 + 1e-4 step)^2")
+
+    # windows and augmentation of the training data
+    window_size: float = option(3.5, "random window of each training utterance, s")
+    speed_range: float = option(0.0, "speed is changed by up to this factor, 0.1: 0.9 to 1.1")
+    tract_range: float = option(0.0, "vocal tract length is changed by up to this factor")
+    spec_augment: bool = option(False, "hide random frames and mel bands (SpecAugment)")
+
+    # training
+    optimizer: str = option("Adam", "optimizer", choices=("Adam", "AdamW", "SGD", "RMSprop"))
+    learning_rate: float = option(1e-4, "learning rate (its peak, with the cosine schedule)")
+    schedule: str = option(
+        "plateau", "halve the rate when validation stalls, or one warm-up and cosine decay",
+        choices=("plateau", "cosine"),
+    )  # fmt: skip
+    patience: int = option(15, "validations without a better one before the rate is halved")
+    weight_decay: float = option(1e-3, "weight decay")
+    batch_size: int = option(64, "utterances a batch")
+    gradient_accumulation: int = option(2, "batches an update")
+    max_epochs: int = option(1_000_000, "epochs at most")
+    early_stopping: int = option(25, "stop after this many validations without a better one, -1 never")
+    validate_every: int = option(10_000, "updates between validations, 0: once an epoch")
+    weight_averaging: float = option(0.0, "decay of the averaged weights that are validated, 0 off")
+    precision: str = option(
+        "auto", "auto: bfloat16 where the processor computes in it, else float32",
+        choices=("auto", "float32", "bfloat16"),
+    )  # fmt: skip
+    device: str = option("auto", "auto, cpu, cuda or mps")
+    num_workers: int = option(2, "processes that load data, 0: none")
+    seed: int = option(1234, "seed of weights, order, windows and dropout")
+
+    def __post_init__(self):
+        for f in dataclasses.fields(self):
+            value, choices = getattr(self, f.name), f.metadata["choices"]
+            if f.type is float:  # an int given for a float is fine
+                object.__setattr__(self, f.name, float(value))
+            elif type(value) is not f.type:
+                raise InputError(f"{f.name} must be of type {f.type.__name__}, not {value!r}")
+            if choices and value not in choices:
+                raise InputError(f"{f.name} must be one of {', '.join(choices)}, not {value!r}")
+        channels, heads = self.encoder_size, self.heads_number
+        if self.kernel_size < 8 or self.kernel_size % 8:
+            raise InputError(f"kernel_size must be a multiple of 8, not {self.kernel_size}")
+        if heads < 1 or (self.pooling_method in ("MHA", "DoubleMHA") and channels % heads):
+            raise InputError(f"heads_number {heads} does not divide the encoder's size {channels}")
+        for name in ("mask_prob", "dropout", "weight_averaging", "speed_range", "tract_range"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} must be in [0, 1), not {getattr(self, name)}")
+        for name in (
+            "n_fft", "win_length", "hop_length", "n_mels", "embedding_size", "scaling_factor",
+            "window_size", "learning_rate", "batch_size", "gradient_accumulation", "max_epochs",
+        ):  # fmt: skip
+            if getattr(self, name) <= 0:
+                raise InputError(f"{name} must be above 0, not {getattr(self, name)}")
+
+    @property
+    def vgg_blocks(self) -> int:
+        """Number of VGG blocks; each halves frames and mels."""
+        return int(self.front_end[3])
+
+    @property
+    def encoder_size(self) -> int:
+        """Size of the encoder's vector for one frame: channels times what is left of the mels."""
+        return self.kernel_size * -(-self.n_mels // 2**self.vgg_blocks)
+
+    @classmethod
+    def paper(cls, **changes: Any) -> "Config":
+        """The published trainer's defaults."""
+        return cls.from_dict(changes)
+
+    @classmethod
+    def laptop(cls, **changes: Any) -> "Config":
+        """A small VGG with batch norm that learns the bundled corpus in minutes on two cores."""
+        return cls.from_dict(LAPTOP | changes)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Config":
+        """Make a configuration from a plain dict, the rest being defaults.
+
+        Raises
+        ------
+        InputError
+            If a key is not a field (the nearest one is named) or a value does not fit.
+        """
+        names = [f.name for f in dataclasses.fields(cls)]
+        for key in values:
+            if key not in names:
+                near = difflib.get_close_matches(key, names, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
+                raise InputError(f"unknown option {key!r}; {hint}")
+        return cls(**values)
+
+    def replace(self, **changes: Any) -> "Config":
+        """A copy with some fields changed."""
+        return self.from_dict(self.to_dict() | changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, as stored in checkpoints."""
+        return dataclasses.asdict(self)
+
+
+LAPTOP = {
+    "kernel_size": 64,
+    "batch_norm": True,
+    "heads_number": 8,
+    "embedding_size": 128,
+    "margin_factor": 0.2,
+    "window_size": 2.5,
+    "speed_range": 0.1,
+    "tract_range": 0.1,
+    "spec_augment": True,
+    "optimizer": "AdamW",
+    "learning_rate": 3e-3,
+    "schedule": "cosine",
+    "weight_decay": 0.05,
+    "weight_averaging": 0.99,
+    "batch_size": 32,
+    "gradient_accumulation": 1,
+    "max_epochs": 40,
+    "early_stopping": -1,
+    "validate_every": 0,
+    "num_workers": 0,
+}
+PRESETS = {"paper": Config.paper, "laptop": Config.laptop}

@@ -1,0 +1,150 @@
+"""A corpus is a table: one row a clip, with path, accent, speaker and split."""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import soundfile as sf
+
+from .config import InputError
+
+COLUMNS = ("path", "accent", "speaker")
+SPLITS = ("train", "validation", "test")
+
+
+def read_corpus(data: str | Path, *, seed: int = 1234) -> pd.DataFrame:
+    """Read and check a corpus.
+
+    Parameters
+    ----------
+    data : str or Path
+        A folder with a ``manifest.csv``, or that file. It needs the columns path (relative to the
+        file, or absolute), accent and speaker; split (train, validation, test) is optional: without
+        it, a speaker-disjoint one is made and said.
+    seed : int
+        Seed of the split that is made.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The manifest's columns; ``path`` is made absolute, ``split`` is always there.
+
+    Raises
+    ------
+    InputError
+        If the table is missing or unreadable, lacks a column or a value, names a clip twice, has one
+        accent only, or has a speaker in two splits.
+    """
+    manifest = Path(data)
+    if manifest.is_dir():
+        manifest = manifest / "manifest.csv"
+    if not manifest.is_file():
+        raise InputError(f"{manifest}: no such file; --data takes a folder that holds a manifest.csv")
+    try:
+        # "None", "NA" and the like may be names of speakers or accents
+        table = pd.read_csv(manifest, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{manifest}: not readable as a CSV table ({reason})") from None
+    check_corpus(table, name=str(manifest))
+    table["path"] = [str((manifest.parent / path).absolute()) for path in table["path"]]
+    if "split" not in table:
+        table["split"] = split_by_speaker(table, seed=seed, name=str(manifest))
+        counts = ", ".join(f"{split} {part['speaker'].nunique()}" for split, part in table.groupby("split"))
+        print(f"{manifest}: no split column; speakers dealt by seed {seed}: {counts}", file=sys.stderr)
+    return table
+
+
+def check_corpus(table: pd.DataFrame, *, name: str = "table") -> None:
+    """Raise an InputError, one line that begins with ``name``, where the table is not a corpus."""
+    missing = [column for column in COLUMNS if column not in table]
+    if missing:
+        raise InputError(f"{name}: lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}")
+    if not len(table):
+        raise InputError(f"{name}: has no rows")
+    columns = [*COLUMNS, "split"] if "split" in table else COLUMNS
+    for column in columns:
+        blank = table[column].str.strip() == ""
+        if blank.any():
+            line = blank.to_numpy().argmax() + 2  # the header is line 1
+            raise InputError(f"{name}: line {line} has no {column}")
+    twice = table["path"][table["path"].duplicated()]
+    if len(twice):
+        raise InputError(f"{name}: {twice.iloc[0]} is listed twice")
+    if table["accent"].nunique() < 2:
+        raise InputError(f"{name}: only one accent, {table['accent'].iloc[0]!r}; two are needed")
+    if "split" in table:
+        unknown = sorted(set(table["split"]) - set(SPLITS))
+        if unknown:
+            raise InputError(f"{name}: unknown split {unknown[0]!r}; use {', '.join(SPLITS)}")
+        splits = table.groupby("speaker")["split"].unique()
+        torn = splits[splits.map(len) > 1]
+        if len(torn):
+            raise InputError(
+                f"{name}: speaker {torn.index[0]!r} is in the splits {' and '.join(torn.iloc[0])};"
+                " a speaker belongs in one"
+            )
+
+
+def split_by_speaker(table: pd.DataFrame, *, seed: int = 1234, name: str = "table") -> pd.Series:
+    """Deal speakers into train (60 %), validation and test (20 % each), balanced by accent.
+
+    Raises
+    ------
+    InputError
+        If an accent has fewer than five speakers.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    speakers = table.groupby("accent")["speaker"].nunique()
+    if speakers.min() < 5:
+        raise InputError(
+            f"{name}: accent {speakers.idxmin()!r} has {speakers.min()} speakers; a speaker-disjoint"
+            " split needs at least 5 of each accent (or a split column)"
+        )
+    folds = StratifiedGroupKFold(n_splits=5, shuffle=True, random_state=seed)
+    split = pd.Series("train", index=table.index)
+    indices = [held_out for _, held_out in folds.split(table, table["accent"], table["speaker"])]
+    split.iloc[indices[0]] = "validation"
+    split.iloc[indices[1]] = "test"
+    return split
+
+
+def select(table: pd.DataFrame, split: str) -> pd.DataFrame:
+    """The rows of one split.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    rows = table[table["split"] == split]
+    if not len(rows):
+        raise InputError(f"the corpus has no clip in the split {split!r}")
+    return rows.reset_index(drop=True)
+
+
+def corpus_sample_rate(paths: list[str]) -> int:
+    """The rate (Hz) of most of the files.
+
+    Raises
+    ------
+    InputError
+        If none of them can be read.
+    """
+    rates: Counter[int] = Counter()
+    for path in paths:
+        try:
+            rates[sf.info(path).samplerate] += 1
+        except (sf.LibsndfileError, RuntimeError, TypeError):
+            continue  # named when its features are computed
+    if not rates:
+        raise InputError(f"none of the {len(paths)} audio files can be read, {paths[0]} the first")
+    return rates.most_common(1)[0][0]
+
+
+def corpus_note(data: str | Path) -> str:
+    """What a corpus's ``NOTE.txt`` says of every figure on it (say, that it is synthetic); often nothing."""
+    note = Path(data).with_name("NOTE.txt") if Path(data).is_file() else Path(data) / "NOTE.txt"
+    return " ".join(note.read_text(encoding="utf-8").split()) if note.is_file() else ""

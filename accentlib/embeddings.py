@@ -1,0 +1,184 @@
+"""From clips to embeddings, accents and their probabilities."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from .audio import to_mono
+from .config import InputError
+from .data import length_buckets, pad
+from .features import normalise, wave_log_mel
+from .model import AccentNet
+from .pooling import Weights
+from .store import log_mels_of_files
+
+Clip = str | Path | tuple[np.ndarray, int]
+CHUNK = 512  # files whose features are held in memory at once
+
+
+class Answers(NamedTuple):
+    """What the network says of clips: a row a clip that could be read, in the given order."""
+
+    names: list[str]
+    embeddings: np.ndarray  # (clips, embedding), float32
+    probabilities: np.ndarray  # (clips, accents): softmax of the scaled cosines, not calibrated
+    problems: dict[str, str]  # what is wrong with each clip that could not be read
+
+    def accents(self, labels: Sequence[str]) -> list[str]:
+        """The most probable accent of each clip."""
+        return [labels[i] for i in self.probabilities.argmax(axis=1)]
+
+
+@torch.inference_mode()
+def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings and logits of normalised log-mels, in padded batches of like lengths.
+
+    Parameters
+    ----------
+    model : AccentNet
+        It is used as it is, in float32; put it into evaluation mode first.
+    log_mels : sequence of np.ndarray
+        ``(frames, mels)`` each.
+
+    Returns
+    -------
+    embeddings, logits : np.ndarray
+        ``(clips, embedding)`` and ``(clips, accents)``, in the given order.
+    """
+    device = next(model.parameters()).device
+    embeddings = np.empty((len(log_mels), model.config.embedding_size), np.float32)
+    logits = np.empty((len(log_mels), len(model.labels)), np.float32)
+    for bucket in length_buckets([len(x) for x in log_mels]):
+        batch, lengths = pad([log_mels[i] for i in bucket])
+        vectors = model.embed(batch.to(device), lengths.to(device))
+        embeddings[bucket] = vectors.cpu().numpy()
+        logits[bucket] = (model.am_softmax.scale * model.cosines(vectors)).cpu().numpy()
+    return embeddings, logits
+
+
+def listen(model: AccentNet, clips: Clip | Sequence[Clip] | pd.DataFrame) -> Answers:
+    """Run the network over clips.
+
+    Parameters
+    ----------
+    model : AccentNet
+        As :func:`accentlib.load_model` or :func:`accentlib.train` gives it.
+    clips : path, (wave, sample rate), a list of these, or a table with a column ``path``
+        Audio files, or waves ``(samples,)`` or ``(samples, channels)`` in [-1, 1] with their rate in Hz.
+    """
+    if isinstance(clips, pd.DataFrame):
+        clips = list(clips["path"])
+    elif isinstance(clips, (str, Path, tuple)):
+        clips = [clips]
+    names, embeddings, logits, problems = [], [], [], {}
+    for start in range(0, len(clips), CHUNK):
+        chunk = clips[start : start + CHUNK]
+        features = {}
+        for i, (name, result) in enumerate(_log_mels(model, chunk, start)):
+            if isinstance(result, str):
+                problems[name] = result
+            else:
+                names.append(name)
+                features[i] = normalise(result, model.config.normalization)
+        if features:
+            vectors, scores = forward_log_mels(model, list(features.values()))
+            embeddings.append(vectors)
+            logits.append(scores)
+    if not names:
+        empty = np.empty((0, model.config.embedding_size), np.float32)
+        return Answers([], empty, np.empty((0, len(model.labels)), np.float32), problems)
+    probabilities = torch.from_numpy(np.concatenate(logits)).softmax(dim=1).numpy()
+    return Answers(names, np.concatenate(embeddings), probabilities, problems)
+
+
+def _log_mels(model: AccentNet, clips: Sequence[Clip], start: int):
+    """Yield a name, and log-mels or the line that says what is wrong, for each clip."""
+    files = [str(clip) for clip in clips if not isinstance(clip, tuple)]
+    of_files = log_mels_of_files(files, model.config)
+    for i, clip in enumerate(clips, start):
+        if not isinstance(clip, tuple):
+            yield str(clip), next(of_files)
+            continue
+        try:
+            wave = to_mono(*clip, model.config.sample_rate)
+            yield f"clip {i}", wave_log_mel(wave, model.config)
+        except InputError as error:
+            yield f"clip {i}", f"clip {i}: {error}"
+
+
+def _all_read(answers: Answers) -> Answers:
+    if answers.problems:
+        raise InputError("\n".join(answers.problems.values()))
+    return answers
+
+
+def embed(model: AccentNet, clips: Clip | Sequence[Clip] | pd.DataFrame) -> np.ndarray:
+    """Embeddings ``(clips, embedding)`` of clips (see :func:`listen` for what a clip can be).
+
+    Raises
+    ------
+    InputError
+        If a clip cannot be used; a line for each.
+    """
+    return _all_read(listen(model, clips)).embeddings
+
+
+def predict(model: AccentNet, clips: Clip | Sequence[Clip] | pd.DataFrame) -> pd.DataFrame:
+    """The most probable accent of each clip: a table of path, accent and probability.
+
+    The probability is the softmax of the scaled cosines; it is not calibrated.
+
+    Raises
+    ------
+    InputError
+        If a clip cannot be used; a line for each.
+    """
+    return prediction_table(model, _all_read(listen(model, clips)))
+
+
+def prediction_table(model: AccentNet, answers: Answers) -> pd.DataFrame:
+    """Path, accent and probability of the most probable accent, a row a clip."""
+    return pd.DataFrame(
+        {
+            "path": answers.names,
+            "accent": answers.accents(model.labels),
+            "probability": answers.probabilities.max(axis=1, initial=0).round(4),
+        }
+    )
+
+
+@torch.inference_mode()
+def attention(model: AccentNet, clip: Clip) -> tuple[np.ndarray, Weights]:
+    """What the network attends to in one clip.
+
+    Returns
+    -------
+    log_mels : np.ndarray
+        ``(frames, mels)``, normalised.
+    weights : Weights
+        Arrays ``frames`` ``(frames / 8 or 16, heads)`` and ``heads`` ``(heads,)``, or None where the
+        pooling has none.
+
+    Raises
+    ------
+    InputError
+        If the clip cannot be used.
+    """
+    ((_, log_mels),) = _log_mels(model, [clip], 0)
+    if isinstance(log_mels, str):
+        raise InputError(log_mels)
+    log_mels = normalise(log_mels, model.config.normalization)
+    batch = torch.from_numpy(log_mels)[None].to(next(model.parameters()).device)
+    _, weights = model.attend(batch)
+    return log_mels, Weights(*(None if w is None else w[0].cpu().numpy() for w in weights))
+
+
+def cosine_scores(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cosine of every embedding of a to every one of b: ``(len(a), len(b))``."""
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    return cosine_similarity(np.atleast_2d(a), np.atleast_2d(b))

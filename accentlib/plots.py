@@ -1,0 +1,172 @@
+"""Pictures. Each function takes ``ax=None``, draws on it or on a new one, and returns it."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+MARKERS = "osD^vPX*<>phd"
+
+
+def palette(names: Sequence[str]) -> dict[str, tuple]:
+    """A colour a name: seaborn's colour-blind-safe palette, evenly spaced hues beyond ten names."""
+    kind = "colorblind" if len(names) <= 10 else "husl"
+    return dict(zip(names, sns.color_palette(kind, len(names)), strict=True))
+
+
+def plot_wave(wave: np.ndarray, sample_rate: int, *, ax: Axes | None = None) -> Axes:
+    """A wave ``(samples,)`` over time in s."""
+    ax = ax or plt.subplots(figsize=(9, 2))[1]
+    ax.plot(np.arange(len(wave)) / sample_rate, wave, lw=0.5, color="0.25")
+    ax.set(xlabel="time (s)", ylabel="amplitude", xlim=(0, len(wave) / sample_rate))
+    return ax
+
+
+def plot_log_mel(log_mels: np.ndarray, *, hop_length: float = 0.010, ax: Axes | None = None) -> Axes:
+    """Log-mels ``(frames, mels)`` as an image: time in s from left to right, bands from low to high."""
+    ax = ax or plt.subplots(figsize=(9, 2.5))[1]
+    extent = (0, len(log_mels) * hop_length, 0, log_mels.shape[1])
+    ax.imshow(log_mels.T, origin="lower", aspect="auto", cmap="magma", extent=extent)
+    ax.grid(False)
+    ax.set(xlabel="time (s)", ylabel="mel band")
+    return ax
+
+
+def plot_attention(
+    log_mels: np.ndarray, weights: np.ndarray, *, hop_length: float = 0.010, ax: Axes | None = None
+) -> Axes:
+    """Attention over a spectrogram: bright where the network listens, dimmed elsewhere.
+
+    Parameters
+    ----------
+    log_mels : np.ndarray
+        ``(frames, mels)``.
+    weights : np.ndarray
+        ``(frames / 8 or 16,)``: the attention of one head, or the heads' mean. A line shows it, as
+        times of the weight that every frame would have if all were alike.
+    hop_length : float
+        Step between frames, s.
+    """
+    ax = plot_log_mel(log_mels, hop_length=hop_length, ax=ax)
+    relative = weights * len(weights)
+    width = 2 ** round(np.log2(len(log_mels) / len(weights))) * hop_length  # s that one weight stands for
+    times = (np.arange(len(weights)) + 0.5) * width
+    seconds = len(log_mels) * hop_length
+    edges = np.append(np.arange(len(weights)) * width, seconds)
+    for left, right, height in zip(edges, edges[1:], relative, strict=False):
+        ax.axvspan(left, min(right, seconds), color="black", alpha=0.65 * max(0, 1 - height), lw=0)
+    line = ax.twinx()
+    line.plot(np.minimum(times, seconds), relative, color="white", lw=1.8, drawstyle="steps-mid")
+    line.set(ylim=(0, max(2.0, relative.max() * 1.1)), ylabel="attention\n(1: as all)")
+    line.grid(False)
+    return ax
+
+
+def plot_heads(weights: np.ndarray, *, ax: Axes | None = None) -> Axes:
+    """Weights over heads ``(heads,)`` as bars, with the weight of even attention as a line."""
+    ax = ax or plt.subplots(figsize=(5, 2.5))[1]
+    ax.bar(np.arange(1, len(weights) + 1), weights, color=sns.color_palette("colorblind")[0])
+    ax.axhline(1 / len(weights), color="0.3", ls="--", lw=1, label="even attention")
+    ax.set(xlabel="head", ylabel="weight", xticks=np.arange(1, len(weights) + 1))
+    ax.legend(frameon=False)
+    return ax
+
+
+def plot_history(history: pd.DataFrame, *, chance: float | None = None, ax: Axes | None = None) -> Axes:
+    """Training curves: validation figures on the left axis, training loss on the right, over epochs."""
+    ax = ax or plt.subplots(figsize=(7, 3.5))[1]
+    colours = sns.color_palette("colorblind")
+    epochs = history["epoch"]
+    ax.plot(epochs, history["balanced_accuracy"], color=colours[0], label="balanced accuracy")
+    ax.plot(epochs, history["macro_f1"], color=colours[2], ls="--", label="macro F1")
+    if chance is not None:
+        ax.axhline(chance, color="0.5", ls=":", label=f"chance {chance:.1%}")
+    ax.set(xlabel="epoch", ylabel="on validation voices", ylim=(0, 1.02))
+    loss = ax.twinx()
+    loss.plot(epochs, history["loss"], color=colours[1], lw=1, label="training loss")
+    loss.set(ylabel="training loss", ylim=(0, None))
+    loss.grid(False)
+    lines = [*ax.get_lines(), *loss.get_lines()]
+    ax.legend(lines, [line.get_label() for line in lines], loc="center right", frameon=False)
+    return ax
+
+
+def plot_confusion(
+    truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str], *, ax: Axes | None = None
+) -> Axes:
+    """Confusion matrix: of the clips of each accent (row), the part that was given each name (column)."""
+    from sklearn.metrics import confusion_matrix
+
+    counts = confusion_matrix(truth, predicted, labels=labels)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = 1.5 + 0.6 * len(labels)
+    ax = ax or plt.subplots(figsize=(side + 0.8, side))[1]
+    sns.heatmap(
+        shares, annot=True, fmt=".0%", cmap="Blues", vmin=0, vmax=1, square=True, cbar=False, ax=ax,
+        xticklabels=list(labels), yticklabels=list(labels), linewidths=0.5, annot_kws={"size": 9},
+    )  # fmt: skip
+    ax.set(xlabel="predicted accent", ylabel="true accent")
+    ax.tick_params(axis="x", rotation=45)
+    ax.tick_params(axis="y", rotation=0)
+    return ax
+
+
+def project_tsne(
+    embeddings: np.ndarray, *, perplexity: float = 30.0, seed: int = 0
+) -> tuple[np.ndarray, str]:
+    """t-SNE of embeddings by cosine.
+
+    Parameters
+    ----------
+    embeddings : np.ndarray
+        ``(clips, embedding)``, at least four clips.
+    perplexity : float
+        Lowered to ``(clips - 1) / 3`` where there are few.
+    seed : int
+        Random state.
+
+    Returns
+    -------
+    points : np.ndarray
+        ``(clips, 2)``.
+    caption : str
+        The number of points, the perplexity and the seed: the picture means nothing without them.
+    """
+    from sklearn.manifold import TSNE
+
+    perplexity = min(perplexity, (len(embeddings) - 1) / 3)
+    tsne = TSNE(perplexity=perplexity, metric="cosine", init="random", random_state=seed)
+    caption = (
+        f"one point = one clip; n = {len(embeddings)}, t-SNE, cosine, perplexity {perplexity:g}, seed {seed}"
+    )
+    return tsne.fit_transform(embeddings), caption
+
+
+def plot_tsne(
+    points: np.ndarray,
+    names: Sequence[str],
+    *,
+    caption: str = "",
+    legend_title: str = "accent",
+    ax: Axes | None = None,
+) -> Axes:
+    """Points ``(clips, 2)``, coloured and shaped by name; the caption stands below."""
+    ax = ax or plt.subplots(figsize=(7, 5.5))[1]
+    kinds = sorted(set(names))
+    colours, names = palette(kinds), np.asarray(names)
+    for i, kind in enumerate(kinds):
+        chosen = names == kind
+        ax.scatter(
+            *points[chosen].T, s=16, color=colours[kind], marker=MARKERS[i % len(MARKERS)],
+            linewidths=0.3, edgecolors="white", label=kind,
+        )  # fmt: skip
+    ax.set(xticks=[], yticks=[])
+    ax.set_xlabel(caption, fontsize=8)
+    ax.legend(
+        title=legend_title, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False,
+        ncols=1 + len(kinds) // 16, fontsize=9,
+    )  # fmt: skip
+    return ax

@@ -1,0 +1,161 @@
+"""The whole way in one call: features, training, evaluation, embeddings, pictures."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .checkpoint import load_model
+from .config import Config, InputError
+from .corpus import corpus_note, read_corpus, select
+from .embeddings import Answers, attention, listen
+from .metrics import baselines, corpus_metrics, neighbour_metrics
+from .model import AccentNet
+from .training import Trainer
+
+
+def run(data: str | Path, config: Config, out_dir: str | Path, *, resume: bool = False) -> dict[str, Any]:
+    """Train on a corpus, test on its unseen speakers, draw the pictures.
+
+    Parameters
+    ----------
+    data : str or Path
+        A folder with a ``manifest.csv``.
+    config : Config
+        Features, model and training.
+    out_dir : str or Path
+        Receives ``features/``, ``best.pt``, ``last.pt``, ``tensorboard/``, ``figures/`` and
+        ``metrics.json``.
+    resume : bool
+        Go on from ``out_dir/last.pt``.
+
+    Returns
+    -------
+    dict
+        What ``metrics.json`` holds: figures on the test split, chance, majority and baselines beside
+        them, ``note`` (what the corpus's own note says of such figures) and ``problems`` (files that
+        could not be used).
+    """
+    out_dir = Path(out_dir)
+    trainer = Trainer(read_corpus(data, seed=config.seed), config, out_dir)
+    if resume:
+        trainer.resume(out_dir / "last.pt")
+    trainer.train()
+    model = load_model(out_dir / "best.pt").to(trainer.device)
+    test, answers, metrics = evaluate_table(model, select(trainer.table, "test"))
+    train = select(trainer.table, "train")
+    metrics["baselines"] = baselines(trainer.store, train, test, model.labels)
+    metrics["embedding"] = neighbour_metrics(answers.embeddings, test)
+    metrics["split"] = "test"
+    metrics["training_seconds"] = round(trainer.seconds, 1)
+    metrics["note"] = corpus_note(data)
+    metrics["problems"] = trainer.store.problems
+    draw(out_dir / "figures", model, test, answers, pd.DataFrame(trainer.history), metrics)
+    write_json(out_dir / "metrics.json", metrics)
+    return metrics
+
+
+def evaluate_table(model: AccentNet, table: pd.DataFrame) -> tuple[pd.DataFrame, Answers, dict[str, Any]]:
+    """The rows whose clips could be read, what the network says of them, and the figures.
+
+    Raises
+    ------
+    InputError
+        If the table has an accent that the model does not know, or no clip can be read.
+    """
+    unknown = sorted(set(table["accent"]) - set(model.labels))
+    if unknown:
+        raise InputError(
+            f"the corpus has the accent {unknown[0]!r}; the checkpoint knows {', '.join(model.labels)}"
+        )
+    answers = listen(model, table)
+    table = table[~table["path"].isin(answers.problems)].reset_index(drop=True)
+    if not len(table):
+        raise InputError(f"no clip could be read; the first: {next(iter(answers.problems.values()))}")
+    return table, answers, corpus_metrics(table, answers.accents(model.labels), model.labels)
+
+
+def evaluate(model: AccentNet, data: str | Path, split: str = "test") -> dict[str, Any]:
+    """Figures of a model on one split of a corpus, with chance, majority, speakers and clips.
+
+    Raises
+    ------
+    InputError
+        If the corpus cannot be used, or has an accent that the model does not know.
+    """
+    table = select(read_corpus(data, seed=model.config.seed), split)
+    _, answers, metrics = evaluate_table(model, table)
+    return metrics | {"split": split, "note": corpus_note(data), "problems": answers.problems}
+
+
+def summary(metrics: dict[str, Any], out_dir: Path) -> str:
+    """The closing lines of a run."""
+    best = max(metrics["baselines"], key=metrics["baselines"].get)
+    lines = [
+        f"balanced accuracy {metrics['balanced_accuracy']:.1%}, macro F1 {metrics['macro_f1']:.1%}"
+        f" on {metrics['clips']} clips of {metrics['speakers']} unseen speakers",
+        f"chance {metrics['chance']:.1%}, majority {metrics['majority']:.1%},"
+        f" best simple baseline {metrics['baselines'][best]:.1%} ({best})",
+        f"embeddings: nearest neighbour of another speaker has the same accent for"
+        f" {metrics['embedding']['nearest_neighbour_accuracy']:.1%}, silhouette"
+        f" {metrics['embedding']['silhouette']:.2f}",
+        f"trained for {metrics['training_seconds']:.0f} s; pictures in {out_dir / 'figures'},"
+        f" figures in {out_dir / 'metrics.json'}, model in {out_dir / 'best.pt'}",
+    ]
+    return "\n".join(lines + ([metrics["note"]] if metrics["note"] else []))
+
+
+def draw(
+    folder: Path,
+    model: AccentNet,
+    test: pd.DataFrame,
+    answers: Answers,
+    history: pd.DataFrame,
+    metrics: dict[str, Any],
+) -> None:
+    """Write the run's pictures as PNG files."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+
+    from . import plots
+
+    sns.set_theme(style="white")
+    folder.mkdir(parents=True, exist_ok=True)
+    note = f"\n{metrics['note'].split(':')[0]}" if metrics["note"] else ""
+
+    def save(ax, name: str, title: str) -> None:
+        ax.set_title(title + note, fontsize=11)
+        ax.figure.savefig(folder / f"{name}.png", dpi=150, bbox_inches="tight")
+        plt.close(ax.figure)
+
+    speakers = f"{metrics['speakers']} unseen speakers"
+    save(plots.plot_history(history, chance=metrics["chance"]), "training", "Learning, epoch by epoch")
+    title = (
+        f"Balanced accuracy {metrics['balanced_accuracy']:.1%} on {speakers} (chance {metrics['chance']:.1%})"
+    )
+    save(
+        plots.plot_confusion(test["accent"], answers.accents(model.labels), model.labels), "confusion", title
+    )
+    if len(test) >= 4:
+        points, caption = plots.project_tsne(answers.embeddings, seed=model.config.seed)
+        by_accent = plots.plot_tsne(points, test["accent"], caption=caption)
+        save(by_accent, "tsne_accent", f"Accent embeddings of {speakers}")
+        by_speaker = plots.plot_tsne(points, test["speaker"], caption=caption, legend_title="speaker")
+        save(by_speaker, "tsne_speaker", f"The same points by speaker ({speakers})")
+    first = test.iloc[0]
+    log_mels, weights = attention(model, first["path"])
+    if weights.frames is not None:
+        ax = plots.plot_attention(log_mels, weights.frames.mean(axis=1))
+        save(ax, "attention", f"Where the network listens: {first['speaker']}, {first['accent']}")
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON under a temporary name, then rename it."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,22 @@
+"""How `pytest --nbval` runs the notebooks: strictly, with this environment's kernel."""
+
+import pytest
+
+
+def pytest_configure(config):
+    if config.getoption("nbval", default=False):
+        config.option.nbval_current_env = True
+
+
+def pytest_collection_modifyitems(items):
+    # Progress bars and notices on stderr carry seconds; everything else is compared.
+    notebooks = {item.parent for item in items if hasattr(item.parent, "skip_compare")}
+    for notebook in notebooks:
+        notebook.skip_compare = (*notebook.skip_compare, "stderr")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_screen():
+    import matplotlib
+
+    matplotlib.use("Agg")

@@ -1,0 +1,192 @@
+"""Poolings, masks, AM-Softmax and the whole network: reference numbers, plain loops, properties."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import ROOT
+
+from accentlib.config import POOLINGS, Config, InputError
+from accentlib.loss import AMSoftmax
+from accentlib.model import AccentNet
+from accentlib.pooling import DoubleMultiHeadAttentionPooling, dropped_heads, make_pooling
+
+LABELS = ["a", "b", "c", "d", "e"]
+
+
+def make_model(tiny, **changes) -> AccentNet:
+    """A network in evaluation mode whose batch norms are not at their start."""
+    torch.manual_seed(0)
+    model = AccentNet(tiny.replace(**changes), LABELS)
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            torch.nn.init.normal_(module.running_mean)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+            torch.nn.init.normal_(module.bias)
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.uniform_(module.bias, 0.1, 0.5)  # a bias that would leak
+    return model.eval()
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("front_end", ["VGG3L", "VGG4L"])
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_padding_never_changes_an_embedding(tiny, pooling, front_end, batch_norm):
+    model = make_model(tiny, pooling_method=pooling, front_end=front_end, batch_norm=batch_norm)
+    lengths = torch.tensor([1, 16, 17, 31, 64, 101])
+    torch.manual_seed(1)
+    batch = 5 * torch.randn(len(lengths), 101, 80)
+    noisy = batch.clone()
+    for row, length in zip(noisy, lengths, strict=True):
+        row[length:] = torch.nan  # whatever stands there must not matter
+    together = model.embed(noisy, lengths)
+    for row, length, embedding in zip(batch, lengths, together, strict=True):
+        alone = model.embed(row[None, :length])
+        torch.testing.assert_close(embedding, alone[0], rtol=1e-5, atol=1e-5)
+    assert (together[0] - together[1]).abs().max() > 1e-3  # they are not all alike
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_attention_weights_sum_to_one_over_speech_alone(tiny, pooling):
+    model = make_model(tiny, pooling_method=pooling)
+    lengths = torch.tensor([100, 33])
+    _, weights = model.attend(torch.randn(2, 100, 80), lengths)
+    if pooling == "Statistics":
+        assert weights.frames is None
+        return
+    torch.testing.assert_close(weights.frames.sum(1), torch.ones(2, weights.frames.shape[2]))
+    assert (weights.frames[1, math.ceil(33 / 16) :] == 0).all()
+    if pooling == "DoubleMHA":
+        torch.testing.assert_close(weights.heads.sum(1), torch.ones(2))
+
+
+def test_double_mha_is_what_plain_loops_give():
+    torch.manual_seed(0)
+    batch, frames, heads, head_size = 2, 7, 4, 3
+    pooling = DoubleMultiHeadAttentionPooling(heads * head_size, heads, 0.3).eval()
+    x = torch.randn(batch, frames, heads * head_size)
+    lengths = [7, 5]
+    mask = torch.tensor([[t < n for t in range(frames)] for n in lengths])
+    pooled, weights = pooling(x, mask)
+    query, head_query = pooling.frame_attention.query, pooling.query
+    for b in range(batch):
+        contexts, head_scores = [], []
+        for j in range(heads):
+            part = x[b, : lengths[b], j * head_size : (j + 1) * head_size]
+            scores = [math.exp(float(h @ query[:, j]) / math.sqrt(heads)) for h in part]
+            context = sum(s / sum(scores) * h for s, h in zip(scores, part, strict=True))
+            np.testing.assert_allclose(
+                weights.frames[b, : lengths[b], j].detach(), np.array(scores) / sum(scores), rtol=1e-4
+            )
+            contexts.append(context)
+            head_scores.append(math.exp(float(context @ head_query[:, 0])))
+        expected = sum(s / sum(head_scores) * c for s, c in zip(head_scores, contexts, strict=True))
+        torch.testing.assert_close(pooled[b], expected)
+
+
+@pytest.mark.parametrize(("heads", "prob"), [(4, 0.3), (8, 0.3), (32, 0.4), (2, 0.5), (5, 0.0)])
+def test_heads_are_dropped_with_exactly_mask_prob_and_never_all(heads, prob):
+    torch.manual_seed(0)
+    dropped = dropped_heads(torch.zeros(40_000, heads), prob)
+    np.testing.assert_allclose(dropped.float().mean(0), prob, atol=0.012)
+    assert not dropped.all(dim=1).any()
+
+
+@pytest.mark.parametrize(("heads", "prob"), [(1, 0.3), (2, 0.9), (4, 0.99)])
+def test_one_head_always_stays(heads, prob):
+    assert not dropped_heads(torch.zeros(1000, heads), prob).all(dim=1).any()
+
+
+def test_dropped_heads_get_no_weight_in_training_alone():
+    torch.manual_seed(0)
+    pooling = make_pooling("DoubleMHA", 40, 10, 0.3)
+    x, mask = torch.randn(500, 6, 40), torch.ones(500, 6, dtype=torch.bool)
+    assert ((pooling(x, mask)[1].heads == 0).sum(1) == 3).all()
+    assert (pooling.eval()(x, mask)[1].heads > 0).all()
+
+
+def test_am_softmax_without_margin_is_scaled_cosine():
+    torch.manual_seed(0)
+    head, x = AMSoftmax(6, 4, scale=30, margin=0.0), torch.randn(5, 6)
+    targets = torch.tensor([0, 1, 2, 3, 0])
+    cosines = head.cosines(x)
+    expected = F.cosine_similarity(x[:, None, :], head.weight.T[None], dim=2)
+    torch.testing.assert_close(cosines, expected)
+    torch.testing.assert_close(head.margin_logits(cosines, targets), 30 * expected)
+
+
+def test_the_margin_handicaps_the_true_class_alone_and_annealing_blends_it_in():
+    head = AMSoftmax(6, 4, scale=30, margin=0.4)
+    cosines, targets = torch.rand(3, 4), torch.tensor([2, 0, 3])
+    difference = 30 * cosines - head.margin_logits(cosines, targets)
+    torch.testing.assert_close(difference, 12.0 * F.one_hot(targets, 4), atol=1e-5, rtol=0)
+    annealed = AMSoftmax(6, 4, scale=30, margin=0.4, annealing=True)
+    for step in (0, 10_000, 1_000_000):
+        alpha = 1000 / (1 + 1e-4 * step) ** 2
+        assert annealed.margin_at(step) == pytest.approx(0.4 / (1 + alpha))
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_gradient_reaches_every_weight(tiny, pooling):
+    torch.manual_seed(0)
+    model = AccentNet(tiny.replace(pooling_method=pooling, mask_prob=0.0), LABELS)
+    loss = model(torch.randn(8, 60, 80), torch.tensor([60, 50, 40, 60, 30, 60, 20, 60]), torch.arange(8) % 5)
+    loss.backward()
+    for name, weight in model.named_parameters():
+        assert weight.grad is not None and weight.grad.abs().sum() > 0, name
+
+
+def test_a_batch_of_one_and_a_single_frame(tiny):
+    model = make_model(tiny)
+    assert model.embed(torch.randn(1, 1, 80)).shape == (1, 12)
+    assert model.logits(torch.randn(1, 40, 80)).shape == (1, 5)
+
+
+def test_heads_must_divide_the_encoder():
+    with pytest.raises(InputError, match="heads_number 7 does not divide"):
+        Config(kernel_size=16, heads_number=7)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests/golden").glob("VGG*.npz")), ids=lambda p: p.stem)
+def test_the_network_agrees_with_the_published_code(path):
+    golden = np.load(path)
+    front_end, pooling, *annealed = path.stem.split("_")
+    config = Config(
+        front_end=front_end, kernel_size=16, pooling_method=pooling, heads_number=4, embedding_size=12,
+        sample_rate=16_000, annealing=bool(annealed),
+    )  # fmt: skip
+    model = AccentNet(config, LABELS)
+    rename = {"poolingLayer.": "pooling.", "utteranceAttention": "frame_attention", "b2.": "norm."}
+    rename |= {"preLayer": "fc3", "predictionLayer.W": "am_softmax.weight"}
+    rename |= {"headsAttention.att": "query", "pooling.att": "pooling.query"}
+    rename |= {f"conv{b}{c}": f"blocks.{b - 1}.conv{c}" for b in (1, 2, 3, 4) for c in (1, 2)}
+    weights = {}
+    for key in golden:
+        name = key.removeprefix("weight:")
+        if key.startswith("weight:") and not name.startswith(("b1.", "b3.")):  # built and never used
+            for old, new in rename.items():
+                name = name.replace(old, new)
+            weights[name] = torch.from_numpy(golden[key])
+    model.load_state_dict(weights)
+    model.eval()
+    x = torch.from_numpy(golden["input"])
+    with torch.inference_mode():
+        encoded, _ = model.encode(x)
+        embedding, attention = model.attend(x)
+        cosines = model.cosines(embedding)
+        logits = model.am_softmax.margin_logits(cosines, torch.from_numpy(golden["labels"]), step=2500)
+    expected = {k: torch.from_numpy(golden[k]) for k in golden if not k.startswith("weight:")}
+    for name, result in {
+        "encoder": encoded,
+        "alignment": attention.frames,
+        "embedding": embedding,
+        "cosine": cosines,
+    }.items():
+        torch.testing.assert_close(result, expected[name], atol=1e-5, rtol=1e-5, msg=name)
+    if pooling == "DoubleMHA":
+        heads = attention.heads.unsqueeze(-1)
+        torch.testing.assert_close(heads, expected["head_alignment"], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(logits, expected["am_logits"], atol=3e-5, rtol=1e-5)
+    torch.testing.assert_close(model.logits(x), 30 * expected["cosine"], atol=3e-5, rtol=1e-5)
