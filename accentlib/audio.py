@@ -41,7 +41,7 @@ def load_audio(path: str | Path, sample_rate: int) -> np.ndarray:
             rate, promised, log = file.samplerate, file.frames, file.extra_info
     except (sf.LibsndfileError, RuntimeError) as error:
         reason = str(error).rsplit(": ", 1)[-1].rstrip(".")
-        raise InputError(f"{path}: not readable as audio ({reason})") from None
+        raise InputError(f"{path}: not readable as audio, or damaged ({reason})") from None
     if len(wave) < promised or _is_cut_short(path, log):
         raise InputError(f"{path}: truncated (the end of the file is missing)")
     if len(wave) == 0:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of pickles in a form that is refused anyway
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError):
         raise InputError(
             f"{path}: not a readable checkpoint (damaged, or it holds more than weights and plain types)"
@@ -83,7 +85,7 @@ def load_weights(model: AccentNet, weights: dict[str, torch.Tensor], *, name: st
         If they are of another shape; both shapes are named.
     """
     wanted = model.state_dict()
-    for key in wanted.keys() | weights.keys():
+    for key in dict.fromkeys([*wanted, *weights]):
         here = tuple(wanted[key].shape) if key in wanted else "no such weight"
         there = tuple(weights[key].shape) if key in weights else "no such weight"
         if here != there:

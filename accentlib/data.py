@@ -80,6 +80,7 @@ def training_loader(
         batch_sampler=EpochSampler(len(dataset), config.batch_size, config.seed),
         collate_fn=collate,
         num_workers=config.num_workers,
+        generator=torch.Generator(),  # else each pass draws from the generator of dropout
     )
 
 

@@ -98,7 +98,7 @@ def listen(model: AccentNet, clips: Clip | Sequence[Clip] | pd.DataFrame) -> Ans
 def _log_mels(model: AccentNet, clips: Sequence[Clip], start: int):
     """Yield a name, and log-mels or the line that says what is wrong, for each clip."""
     files = [str(clip) for clip in clips if not isinstance(clip, tuple)]
-    of_files = log_mels_of_files(files, model.config)
+    of_files = iter(list(log_mels_of_files(files, model.config)))
     for i, clip in enumerate(clips, start):
         if not isinstance(clip, tuple):
             yield str(clip), next(of_files)

@@ -64,8 +64,10 @@ class VGG(nn.Module):
     def forward(self, log_mels: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``(batch, frames, mels)`` to ``(batch, frames / 2^blocks, channels * mels / 2^blocks)`` and lengths."""
         padded = None if bool((lengths == log_mels.shape[1]).all()) else lengths
-        x = zero_padding(log_mels.unsqueeze(1), padded)  # (batch, 1, frames, mels)
-        x = x.contiguous(memory_format=torch.channels_last)
+        if padded is not None:  # whatever stands in the padding, even NaN
+            mask = frame_mask(lengths, log_mels.shape[1])
+            log_mels = log_mels.masked_fill(~mask.unsqueeze(-1), 0)
+        x = log_mels.unsqueeze(1).contiguous(memory_format=torch.channels_last)  # (batch, 1, frames, mels)
         for block in self.blocks:
             x, padded = block(x, padded)
             lengths = (lengths + 1) // 2

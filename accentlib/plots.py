@@ -100,13 +100,14 @@ def plot_confusion(
     """Confusion matrix: of the clips of each accent (row), the part that was given each name (column)."""
     from sklearn.metrics import confusion_matrix
 
+    labels = list(labels)
     counts = confusion_matrix(truth, predicted, labels=labels)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 1.5 + 0.6 * len(labels)
     ax = ax or plt.subplots(figsize=(side + 0.8, side))[1]
     sns.heatmap(
         shares, annot=True, fmt=".0%", cmap="Blues", vmin=0, vmax=1, square=True, cbar=False, ax=ax,
-        xticklabels=list(labels), yticklabels=list(labels), linewidths=0.5, annot_kws={"size": 9},
+        xticklabels=labels, yticklabels=labels, linewidths=0.5, annot_kws={"size": 9},
     )  # fmt: skip
     ax.set(xlabel="predicted accent", ylabel="true accent")
     ax.tick_params(axis="x", rotation=45)

@@ -171,7 +171,7 @@ class Trainer:
         from torch.utils.tensorboard import SummaryWriter
 
         config, sampler = self.config, self.loader.batch_sampler
-        updates = len(self.loader) // config.gradient_accumulation * config.max_epochs
+        updates = math.ceil(len(sampler) / config.gradient_accumulation) * config.max_epochs
         started, losses = time.monotonic() - self.seconds, []
         with SummaryWriter(self.out_dir / "tensorboard") as board:
             while self.epoch < config.max_epochs and not self.exhausted:
@@ -183,7 +183,7 @@ class Trainer:
                 for log_mels, lengths, targets in bar:
                     losses.append(self.forward_backward(log_mels, lengths, targets))
                     self.batch += 1
-                    if self.batch % config.gradient_accumulation == 0:
+                    if self.batch % config.gradient_accumulation == 0 or self.batch == len(sampler):
                         self.update(updates)
                         if config.validate_every and self.step % config.validate_every == 0:
                             self.seconds = time.monotonic() - started

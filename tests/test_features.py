@@ -6,11 +6,11 @@ import librosa
 import numpy as np
 import pytest
 import soundfile as sf
-from conftest import BUNDLED, RATE, ROOT, tone
 
 from accentlib.audio import load_audio
 from accentlib.config import InputError
 from accentlib.features import log_mel, normalise
+from conftest import BUNDLED, RATE, ROOT, tone
 
 
 @pytest.mark.parametrize("rate", [8000, 16000])
@@ -94,7 +94,7 @@ def write_bad_files(folder) -> dict[str, str]:
         "nan.wav": "not numbers",
         "no_samples.wav": "no samples",
         "cut.wav": "truncated",
-        "cut.flac": "truncated",
+        "cut.flac": "damaged",
         "cut.opus": "truncated",
     }
 

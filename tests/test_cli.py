@@ -1,0 +1,167 @@
+"""The command line as a user meets it: every verb, and one line for every mistake."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from accentlib.__main__ import main
+from accentlib.checkpoint import read_checkpoint
+from accentlib.config import Config
+from conftest import TINY, write_corpus
+
+FLAGS = [text for k, v in TINY.items() for text in (f"--{k}", str(v))]
+FIGURES = {"balanced_accuracy", "macro_f1", "chance", "majority", "speakers", "clips"}
+
+
+@pytest.fixture(scope="module")
+def run_dir(corpus_dir, tmp_path_factory):
+    out_dir = tmp_path_factory.mktemp("cli") / "run"
+    assert main(["run", "--data", str(corpus_dir), "--out_dir", str(out_dir), *FLAGS]) == 0
+    return out_dir
+
+
+def test_run_leaves_model_figures_and_pictures(run_dir):
+    assert {"best.pt", "last.pt", "metrics.json", "features", "figures", "tensorboard"} <= {
+        p.name for p in run_dir.iterdir()
+    }
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    assert metrics.keys() >= FIGURES | {"baselines", "embedding", "note", "problems"}
+    assert metrics["chance"] == pytest.approx(1 / 3) and metrics["speakers"] == 3 and metrics["clips"] == 9
+    pictures = {p.stem for p in (run_dir / "figures").glob("*.png") if p.stat().st_size > 5000}
+    assert pictures == {"training", "confusion", "tsne_accent", "tsne_speaker", "attention"}
+
+
+def test_evaluate_prints_json_that_agrees_with_the_run(run_dir, corpus_dir, capsys):
+    argv = ["evaluate", "--checkpoint", str(run_dir / "best.pt"), "--data", str(corpus_dir)]
+    assert main([*argv, "--split", "test"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    assert printed.keys() >= FIGURES and all(printed[k] == metrics[k] for k in FIGURES)
+    assert main([*argv, "--split", "dev"]) == 2
+    assert "no clip in the split 'dev'" in capsys.readouterr().err
+
+
+def test_predict_prints_a_row_a_file_in_order_and_names_what_is_bad(run_dir, corpus_dir, capsys):
+    files = [str(corpus_dir / n) for n in ("low_1_0.wav", "high_1_2.wav", "gone.wav", "low_1_2.wav")]
+    assert main(["predict", "--checkpoint", str(run_dir / "best.pt"), *files]) == 1
+    out, err = capsys.readouterr()
+    rows = pd.read_csv(io.StringIO(out))
+    assert list(rows.columns) == ["path", "accent", "probability"]
+    assert list(rows["path"]) == [files[0], files[1], files[3]]
+    assert rows["probability"].between(1 / 3, 1).all()
+    assert f"{files[2]}: no such file" in err and "1 files could not be used" in err
+
+
+def test_embed_writes_paths_and_embeddings(run_dir, corpus_dir, tmp_path):
+    files = [str(corpus_dir / n) for n in ("low_1_0.wav", "high_1_2.wav")]
+    output = tmp_path / "deep" / "vectors.npz"
+    argv = ["embed", "--checkpoint", str(run_dir / "best.pt"), "--output", str(output), *files]
+    assert main(argv) == 0
+    vectors = np.load(output)
+    assert list(vectors["paths"]) == files and vectors["embeddings"].shape == (2, TINY["embedding_size"])
+
+
+def test_features_and_train_share_the_folder(corpus_dir, tmp_path):
+    where = ["--data", str(corpus_dir), "--out-dir", str(tmp_path)]
+    assert main(["features", *where, *FLAGS]) == 0
+    made = (tmp_path / "features" / "log_mel.float32").stat().st_mtime_ns
+    assert main(["train", *where, *FLAGS, "--no-spec-augment", "--preset", "laptop"]) == 0
+    assert (tmp_path / "features" / "log_mel.float32").stat().st_mtime_ns == made
+    assert read_checkpoint(tmp_path / "best.pt")["config"]["spec_augment"] is False
+
+
+def test_a_run_is_never_overwritten_and_resume_goes_on(run_dir, corpus_dir, tmp_path, capsys):
+    before = (run_dir / "last.pt").read_bytes()
+    where = ["--data", str(corpus_dir), "--out_dir", str(run_dir)]
+    assert main(["train", *where, *FLAGS]) == 2
+    assert "holds a run already; go on with it by --resume" in capsys.readouterr().err
+    assert (run_dir / "last.pt").read_bytes() == before
+    assert main(["train", *where, "--resume", "--max_epochs", "3"]) == 0
+    assert read_checkpoint(run_dir / "last.pt")["training"]["counters"]["epoch"] == 3
+    (run_dir / "last.pt").write_bytes(before)
+
+
+def test_every_field_is_a_flag_with_underscores_and_hyphens(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    text = capsys.readouterr().out
+    for name in Config().to_dict():
+        assert f"--{name}" in text and f"--{name.replace('_', '-')}" in text
+
+
+def test_bad_files_in_a_corpus_are_named_the_rest_is_used_and_the_status_says_so(tmp_path, capsys):
+    folder = write_corpus(tmp_path / "corpus")
+    (folder / "low_3_0.wav").write_text("not audio")
+    (folder / "high_3_0.wav").unlink()
+    status = main(["run", "--data", str(folder), "--out_dir", str(tmp_path / "run"), *FLAGS])
+    err = capsys.readouterr().err
+    assert status == 1 and "low_3_0.wav: not readable" in err and "high_3_0.wav: no such file" in err
+    assert "balanced accuracy" in err and "2 files could not be used" in err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["predict", "--checkpoint", "none.pt", "a.wav"], "none.pt: no such checkpoint"),
+        (["run", "--data", "nowhere"], "nowhere: no such file"),
+        (["train", "--data", "x", "--resume"], "--resume needs the --out_dir"),
+        (["train", "--data", "x", "--out_dir", "none", "--resume"], "none/last.pt: no such checkpoint"),
+        (["run", "--data", "x", "--heads_number", "7"], "heads_number 7 does not divide"),
+        (["run", "--data", "x", "--mask_prob", "1.5"], "mask_prob must be in [0, 1)"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_status_2(argv, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(argv) == 2
+    err = capsys.readouterr().err
+    assert message in err and err.startswith("accentlib: ") and err.count("\n") == 1
+
+
+def test_a_checkpoint_of_other_accents_is_refused(run_dir, tmp_path, capsys):
+    folder = write_corpus(tmp_path)
+    manifest = (folder / "manifest.csv").read_text().replace(",middle,", ",tenor,")
+    (folder / "manifest.csv").write_text(manifest)
+    assert main(["evaluate", "--checkpoint", str(run_dir / "best.pt"), "--data", str(folder)]) == 2
+    assert "the accent 'tenor'; the checkpoint knows high, low, middle" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_ctrl_c_leaves_a_whole_checkpoint_to_go_on_from(corpus_dir, tmp_path):
+    flags = [*FLAGS, "--max_epochs", "100000"]
+    command = [
+        sys.executable,
+        "-m",
+        "accentlib",
+        "train",
+        "--data",
+        str(corpus_dir),
+        "--out_dir",
+        str(tmp_path),
+    ]
+    process = subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True)
+    for _ in range(600):
+        if (tmp_path / "last.pt").exists():
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "go on from last.pt" in err and "Traceback" not in err
+    done = read_checkpoint(tmp_path / "last.pt")["training"]["counters"]["epoch"]
+    argv = ["train", "--data", str(corpus_dir), "--out_dir", str(tmp_path), "--resume"]
+    assert main([*argv, "--max_epochs", str(done + 2)]) == 0
+    assert read_checkpoint(tmp_path / "last.pt")["training"]["counters"]["epoch"] == done + 2
+
+
+def test_import_and_help_do_not_wait_for_torch():
+    script = "import sys, accentlib, accentlib.__main__ as m; m.make_parser().format_help();"
+    script += "print([n for n in ('torch', 'librosa', 'pandas', 'numpy', 'matplotlib') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,175 @@
+"""Corpus tables, speaker-disjoint splits, the feature store, windows and batches."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile as sf
+
+from accentlib import augment
+from accentlib.config import Config, InputError
+from accentlib.corpus import corpus_note, corpus_sample_rate, read_corpus
+from accentlib.data import EpochSampler, WindowDataset, length_buckets, training_loader
+from accentlib.features import file_log_mel
+from accentlib.store import open_store
+from conftest import BUNDLED, RATE, tone, write_corpus
+
+GOOD = "path,accent,speaker,split\na.wav,x,s1,train\nb.wav,y,s2,test\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("path,accent\na.wav,x\n", "lacks the column speaker"),
+        ("path,accent,speaker\n", "has no rows"),
+        ("", "not readable as a CSV"),
+        (GOOD.replace(",y,", ",x,"), "only one accent, 'x'"),
+        (GOOD.replace("s2", "s1"), "speaker 's1' is in the splits train and test"),
+        (GOOD.replace("test", "dev"), "unknown split 'dev'"),
+        (GOOD.replace("b.wav", "a.wav"), "a.wav is listed twice"),
+        (GOOD.replace(",y,", ",,"), "line 3 has no accent"),
+        (GOOD + "c.wav,z,s3,train,more\n", "not readable as a CSV"),
+        ("path,accent,speaker\na,x,1\nb,y,2\n", "has 1 speakers; a speaker-disjoint split needs"),
+    ],
+)
+def test_a_bad_table_gets_one_clear_line(tmp_path, content, message):
+    (tmp_path / "manifest.csv").write_text(content)
+    with pytest.raises(InputError, match=message) as error:
+        read_corpus(tmp_path)
+    assert str(error.value).startswith(str(tmp_path / "manifest.csv")) and "\n" not in str(error.value)
+
+
+def test_a_missing_table_and_names_that_look_like_nothing(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        read_corpus(tmp_path)
+    (tmp_path / "manifest.csv").write_bytes(b"\xef\xbb\xbf" + GOOD.replace(",x,", ",None,").encode())
+    assert list(read_corpus(tmp_path)["accent"]) == ["None", "y"]
+
+
+def test_without_a_split_speakers_are_dealt_apart_and_it_is_said(tmp_path, capsys):
+    folder = write_corpus(tmp_path, speakers=10, with_split=False)
+    table = read_corpus(folder, seed=3)
+    assert "speakers dealt by seed 3" in capsys.readouterr().err
+    assert table.groupby("speaker")["split"].nunique().max() == 1
+    counts = pd.crosstab(table["accent"], table["split"])
+    assert set(counts.columns) == {"train", "validation", "test"} and counts.to_numpy().min() > 0
+    assert read_corpus(folder, seed=3)["split"].equals(table["split"])
+    assert not read_corpus(folder, seed=4)["split"].equals(table["split"])
+
+
+def test_the_rate_of_most_files_and_the_note(tmp_path):
+    for name, rate in {"a.wav": 8000, "b.wav": 8000, "c.wav": 16000}.items():
+        sf.write(tmp_path / name, tone(300, 0.1, rate), rate)
+    assert corpus_sample_rate([str(tmp_path / n) for n in ("c.wav", "a.wav", "none.wav", "b.wav")]) == 8000
+    with pytest.raises(InputError, match="none of the 1 audio files"):
+        corpus_sample_rate([str(tmp_path / "none.wav")])
+    assert corpus_note(tmp_path) == "" and corpus_note(BUNDLED).startswith("Synthetic")
+
+
+def test_the_store_holds_what_the_one_feature_path_gives_and_is_reused(tmp_path, corpus_dir, tiny):
+    table = read_corpus(corpus_dir)
+    store = open_store(table, tmp_path, tiny)
+    for path in table["path"]:
+        np.testing.assert_array_equal(store[path], file_log_mel(path, tiny))
+    changed = (tmp_path / "log_mel.float32").stat().st_mtime_ns
+    open_store(table, tmp_path, tiny)
+    assert (tmp_path / "log_mel.float32").stat().st_mtime_ns == changed
+    again = open_store(table, tmp_path, tiny.replace(n_fft=1024))  # other features: made anew
+    assert len(again[table["path"][0]]) < len(store[table["path"][0]])
+
+
+def test_the_store_notices_changed_audio_and_a_damaged_index(tmp_path, tiny):
+    table = read_corpus(write_corpus(tmp_path / "c"))
+    first = table["path"][0]
+    before = open_store(table, tmp_path / "f", tiny)[first].copy()
+    sf.write(first, tone(3000, 0.5), RATE)
+    assert np.abs(open_store(table, tmp_path / "f", tiny)[first] - before).max() > 1
+    (tmp_path / "f" / "index.json").write_text("{")
+    assert len(open_store(table, tmp_path / "f", tiny)[first]) == len(before)
+
+
+def test_bad_files_are_left_out_and_named(tmp_path, tiny):
+    table = read_corpus(write_corpus(tmp_path))
+    (tmp_path / "low_2_1.wav").write_bytes(b"")
+    store = open_store(table, tmp_path / "f", tiny)
+    assert list(store.problems) == [str(tmp_path / "low_2_1.wav")]
+    assert len(store.keep(table)) == len(table) - 1
+    index = json.loads((tmp_path / "f" / "index.json").read_text())
+    assert "empty file" in next(iter(index["problems"].values()))
+
+
+def test_windows_follow_from_seed_epoch_and_index_alone(tmp_path, corpus_dir, tiny):
+    table = read_corpus(corpus_dir)
+    store = open_store(table, tmp_path, tiny)
+    data = WindowDataset(store, table, ["high", "low", "middle"], tiny)
+    first, target = data[(0, 1)]
+    assert target == 0 and first.shape[0] <= 50 and first.dtype == np.float32
+    np.testing.assert_array_equal(first, data[(0, 1)][0])
+    other = data[(1, 1)][0]
+    assert other.shape != first.shape or np.abs(other - first).max() > 0.1
+    # nothing of this may be written back into the features
+    np.testing.assert_array_equal(store[table["path"][1]], file_log_mel(table["path"][1], tiny))
+
+
+def test_plain_windows_are_cut_from_the_normalised_utterance(tmp_path, corpus_dir):
+    config = Config(sample_rate=RATE, window_size=0.2)
+    table = read_corpus(corpus_dir)
+    store = open_store(table, tmp_path, config)
+    window, _ = WindowDataset(store, table, ["high", "low", "middle"], config)[(0, 2)]
+    whole = store[table["path"][2]] - store[table["path"][2]].mean(axis=0)
+    assert len(window) == 20
+    assert min(np.abs(whole[s : s + 20] - window).max() for s in range(len(whole) - 19)) < 1e-5
+
+
+def test_an_epoch_is_a_shuffle_and_can_start_within(tiny):
+    sampler = EpochSampler(size=21, batch_size=4, seed=1)
+    batches = list(sampler)
+    assert len(batches) == len(sampler) == 5 and all(len(b) == 4 for b in batches)
+    assert len({index for batch in batches for _, index in batch}) == 20
+    sampler.first_batch = 3
+    assert list(sampler) == batches[3:]
+    sampler.first_batch, sampler.epoch = 0, 1
+    assert [i for b in sampler for _, i in b] != [i for b in batches for _, i in b]
+
+
+def test_batches_are_the_same_with_workers_and_carry_their_lengths(tmp_path, corpus_dir, tiny):
+    table = read_corpus(corpus_dir)
+    store = open_store(table, tmp_path, tiny)
+    labels = ["high", "low", "middle"]
+    alone = list(training_loader(store, table, labels, tiny))
+    helped = list(training_loader(store, table, labels, tiny.replace(num_workers=2)))
+    for (x, n, y), (x2, n2, y2) in zip(alone, helped, strict=True):
+        assert (x == x2).all() and (n == n2).all() and (y == y2).all()
+        assert x.shape[1] == n.max()
+        for row, length in zip(x, n, strict=True):
+            assert (row[length:] == 0).all()
+
+
+def test_length_buckets_hold_every_index_once_within_the_limit():
+    lengths = list(np.random.default_rng(0).integers(1, 900, 300))
+    buckets = length_buckets(lengths, frames_a_batch=2000)
+    assert sorted(i for b in buckets for i in b) == list(range(300))
+    assert all(len(b) * max(lengths[i] for i in b) <= 2000 for b in buckets)
+    assert length_buckets([5000], 2000) == [[0]]
+
+
+def test_changing_speed_keeps_the_bands_and_the_tract_moves_them():
+    ramp = np.linspace(0, 1, 100, dtype=np.float32)[:, None] * np.ones((1, 80), np.float32)
+    faster = augment.change_speed(ramp, 1.25)
+    assert faster.shape == (80, 80)
+    np.testing.assert_allclose(faster[:, 0], np.linspace(0, 1, 80), atol=1e-5)
+    np.testing.assert_allclose(augment.change_speed(ramp, 1.0), ramp, atol=1e-6)
+    peak = np.zeros((3, 80), np.float32)
+    peak[:, 40] = 1
+    centres = augment._mel_centres(RATE, 80)
+    moved = augment.change_tract(peak, 1.2, RATE).argmax(axis=1)
+    assert abs(centres[moved[0]] / centres[40] - 1.2) < 0.05
+    np.testing.assert_allclose(augment.change_tract(peak, 1.0, RATE), peak, atol=1e-5)
+
+
+def test_spec_augment_hides_some_and_leaves_the_rest():
+    x = np.ones((200, 80), np.float32)
+    y = augment.spec_augment(x.copy(), np.random.default_rng(1))
+    assert set(np.unique(y)) == {0, 1} and 0.3 < y.mean() < 1
+    assert len({tuple(row) for row in y[y.any(axis=1)].tolist()}) == 1  # whole bands, whole frames

@@ -1,0 +1,81 @@
+"""Figures against counts by hand, and pictures that show what they claim."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from accentlib import plots
+from accentlib.metrics import classification_metrics, corpus_metrics, neighbour_metrics
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def test_figures_by_hand():
+    truth, predicted = list("aaaabb"), list("aaabba")
+    figures = classification_metrics(truth, predicted, "abc")  # c does not occur
+    assert figures["balanced_accuracy"] == pytest.approx((3 / 4 + 1 / 2) / 2)
+    assert figures["macro_f1"] == pytest.approx((3 / 4 + 1 / 2) / 2)
+    assert figures["chance"] == 1 / 2 and figures["majority"] == pytest.approx(4 / 6)
+    table = pd.DataFrame({"accent": truth, "speaker": list("112233")})
+    assert corpus_metrics(table, predicted, "abc")["speakers"] == 3
+
+
+def test_a_nearest_neighbour_of_the_same_speaker_does_not_count():
+    # each speaker's two clips are alike; the next nearest speaker has the other accent
+    embeddings = np.array([[1, 0], [1, 0.01], [0.9, 0.4], [0.9, 0.41], [0, 1], [0.01, 1]])
+    table = pd.DataFrame({"accent": list("xxyyyy"), "speaker": list("112233")})
+    figures = neighbour_metrics(embeddings, table)
+    assert figures["nearest_neighbour_accuracy"] == pytest.approx(2 / 6)
+    assert -1 <= figures["silhouette"] <= 1
+
+
+def test_every_plot_draws_on_the_axes_it_is_given():
+    rng = np.random.default_rng(0)
+    log_mels, points = rng.normal(size=(100, 80)), rng.normal(size=(8, 2))
+    history = pd.DataFrame(
+        {"epoch": [1, 2], "balanced_accuracy": [0.2, 0.5], "macro_f1": [0.1, 0.4], "loss": [9, 3]}
+    )
+    for draw in (
+        lambda ax: plots.plot_wave(rng.normal(size=1600), 16_000, ax=ax),
+        lambda ax: plots.plot_log_mel(log_mels, ax=ax),
+        lambda ax: plots.plot_attention(log_mels, np.full(7, 1 / 7), ax=ax),
+        lambda ax: plots.plot_heads(np.full(4, 0.25), ax=ax),
+        lambda ax: plots.plot_history(history, chance=0.2, ax=ax),
+        lambda ax: plots.plot_confusion(list("ab"), list("aa"), "ab", ax=ax),
+        lambda ax: plots.plot_tsne(points, list("aabbccdd"), caption="n = 8", ax=ax),
+    ):
+        ax = plt.subplots()[1]
+        assert draw(ax) is ax and ax.has_data()
+        assert draw(None) is not ax
+
+
+def test_attention_dims_the_frames_that_get_no_weight():
+    weights = np.array([0.0, 0.0, 1.0, 0.0])
+    ax = plots.plot_attention(np.zeros((64, 80)), weights)
+    shades = sorted((patch.get_x(), patch.get_alpha()) for patch in ax.patches)
+    assert [round(alpha, 2) for _, alpha in shades] == [0.65, 0.65, 0, 0.65]
+    assert [round(x, 2) for x, _ in shades] == [0, 0.16, 0.32, 0.48]
+
+
+def test_confusion_shows_shares_of_the_true_accent():
+    ax = plots.plot_confusion(list("aaab"), list("aabb"), "ab")
+    assert [t.get_text() for t in ax.texts] == ["67%", "33%", "0%", "100%"]
+
+
+def test_tsne_says_its_settings_and_takes_few_points():
+    embeddings = np.random.default_rng(0).normal(size=(7, 5))
+    points, caption = plots.project_tsne(embeddings, seed=3)
+    assert points.shape == (7, 2) and caption.endswith("n = 7, t-SNE, cosine, perplexity 2, seed 3")
+    ax = plots.plot_tsne(points, list("aaabbbc"), caption=caption)
+    assert ax.get_xlabel() == caption
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["a", "b", "c"]
+
+
+def test_colours_and_shapes_differ_for_each_name():
+    names = [f"n{i}" for i in range(12)]
+    assert len(set(plots.palette(names).values())) == 12

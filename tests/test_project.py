@@ -1,0 +1,116 @@
+"""The project's own files: versions, the bundled corpus, the notebooks."""
+
+import hashlib
+import re
+import sys
+import tomllib
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile as sf
+
+from conftest import BUNDLED, ROOT
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+MANIFEST_SHA256 = "4724da477df04cf7a5f10b1a710c7fed978a4b6d131c5aa0d3ef2846c318acf8"
+# sha256 of espeak-ng's own int16 samples of one native and one learner's clip, before resampling
+SPOKEN_SHA256 = {
+    ("american", 5, 13): "e77d64ce042f03f01c797cca69c8932c0bd81d37839956382580466a401f60ee",
+    ("hindi", 6, 22): "78ec602a5fa4d79bbf8c26f216fa778d9b666e3e2decd607f1df476db1645cb0",
+}
+
+
+def constraints() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return dict(line.split("==") for line in lines if "==" in line)
+
+
+def test_environment_and_constraints_agree_and_cover_the_dependencies():
+    conda_names = {"pytorch": "torch", "pysoundfile": "soundfile", "soxr-python": "soxr"}
+    text = (ROOT / "environment.yml").read_text()
+    pins = dict(re.findall(r"^\s+- ([\w-]+)={1,2}([\d.]+)\s+#", text, flags=re.M))
+    assert pins.pop("python") in (ROOT / "pyproject.toml").read_text()
+    pins = {conda_names.get(name, name): version for name, version in pins.items()}
+    exact = constraints()
+    assert {name: exact[name] for name in pins} == pins
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
+    names = {re.match(r"[\w-]+", w)[0] for w in wanted} - {"accentlib", "ruff"}
+    assert names == pins.keys()
+    for requirement in wanted:
+        if ">=" in requirement:
+            name, low = re.match(r"([\w-]+)>=([\d.]+)", requirement).groups()
+            assert [int(x) for x in low.split(".")] <= [int(x) for x in exact[name].split(".")]
+
+
+def test_the_manifest_is_the_one_that_was_made():
+    assert hashlib.sha256((BUNDLED / "manifest.csv").read_bytes()).hexdigest() == MANIFEST_SHA256
+
+
+def test_every_clip_is_the_one_that_was_made():
+    table = pd.read_csv(BUNDLED / "manifest.csv")
+    lines = (BUNDLED / "clips.sha256").read_text().splitlines()
+    sums = {path: digest for digest, path in (line.split("  ") for line in lines)}
+    assert list(sums) == list(table["path"])
+    for path, digest in sums.items():
+        assert hashlib.sha256((BUNDLED / path).read_bytes()).hexdigest() == digest, path
+    assert sum((BUNDLED / path).stat().st_size for path in sums) < 20e6
+    assert len(set(sums.values())) == len(sums)  # an unknown voice would silently repeat another
+
+
+def test_neither_voice_nor_sentence_gives_the_accent_away_and_splits_share_neither():
+    table = pd.read_csv(BUNDLED / "manifest.csv")
+    for key in ("speaker", "sentence"):
+        assert (pd.crosstab(table[key], table["accent"]).nunique(axis=1) == 1).all()
+        assert table.groupby(key)["split"].nunique().max() == 1
+    assert table.groupby("split")["speaker"].nunique().to_dict() == {"test": 12, "train": 30, "validation": 6}
+    info = sf.info(BUNDLED / table["path"][0])
+    assert (info.samplerate, info.channels, info.format, info.subtype) == (16_000, 1, "OGG", "OPUS")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks, and the checksum is of the Linux wheel")
+def test_the_generator_still_makes_the_same_clips(tmp_path):
+    pytest.importorskip("espeakng_loader")
+    sys.path.insert(0, str(ROOT / "data"))
+    import make_accents_mini as maker
+
+    speakers = maker.make_speakers()
+    espeak = maker.Espeak(speakers, tmp_path)
+    for (accent, n, s), digest in SPOKEN_SHA256.items():
+        samples = espeak.say(maker.SENTENCES[s], accent, speakers[n], 1000 * n + s)
+        assert hashlib.sha256(samples.tobytes()).hexdigest() == digest
+        wave = maker.make_clip(espeak, accent, speakers[n], s)
+        committed, _ = sf.read(BUNDLED / f"clips/{accent}/{speakers[n].name}_s{s:02d}.opus")
+        assert len(wave) == len(committed)
+        assert np.corrcoef(wave, committed)[0, 1] > 0.95  # Opus is lossy
+    assert min(maker.fewest_cues(espeak, s) for s in maker.SENTENCES[:3]) >= maker.MIN_CUES
+
+
+def test_a_learner_drops_the_sounds_that_the_first_language_lacks():
+    sys.path.insert(0, str(ROOT / "data"))
+    import make_accents_mini as maker
+
+    assert maker.cut_phonemes("T'ink") == ["T", "'", "i", "n", "k"]
+    assert maker.learner_mnemonics("D'I2s hw'aIt", "french") == "z|'i|s w|'a|j|t"
+    assert maker.learner_mnemonics("T'Ink", "hindi") == "t#|'I|n|k"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_notebook_is_executed_thin_and_portable(path):
+    notebook = nbformat.read(path, 4)
+    assert path.stat().st_size < 1_500_000
+    assert notebook.metadata.kernelspec.name == "python3"
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert 4 <= len(cells) <= 12
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    for cell in cells:
+        assert len(cell.source.splitlines()) <= 15
+        assert not re.search(r"^\s*(def|class) ", cell.source, flags=re.M)
+        assert not [o for o in cell.outputs if o.output_type == "error"]
+    text = path.read_text()
+    assert not re.search(r"/home/|/work/|/tmp/|/root/", text)
+    assert notebook.cells[0].cell_type == notebook.cells[-1].cell_type == "markdown"
+    assert "?" in notebook.cells[0].source and "What you learned" in notebook.cells[-1].source
+    assert any("image/png" in o.get("data", {}) for c in cells for o in c.outputs)

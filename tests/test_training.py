@@ -1,0 +1,215 @@
+"""The loop: it learns, resumes to the same weights, stops, halves, and writes checkpoints whole."""
+
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from accentlib.checkpoint import load_model, read_checkpoint, save_checkpoint
+from accentlib.config import Config, InputError
+from accentlib.corpus import read_corpus
+from accentlib.embeddings import attention, cosine_scores, embed, listen, predict
+from accentlib.features import file_log_mel, normalise
+from accentlib.training import Trainer, cosine_rate, get_device, get_precision, train
+from conftest import RATE, TINY, write_corpus
+
+
+def weights(path, part="model"):
+    content = read_checkpoint(path)
+    return content["model"] if part == "model" else content["training"]["model"]
+
+
+@pytest.fixture(scope="module")
+def trained(corpus_dir, tmp_path_factory):
+    """A small run that hears the difference between low and high tones."""
+    out_dir = tmp_path_factory.mktemp("run")
+    plain = {"speed_range": 0.0, "tract_range": 0.0, "spec_augment": False, "weight_averaging": 0.8}
+    config = Config.laptop(sample_rate=RATE, **TINY | plain | {"max_epochs": 25, "kernel_size": 32})
+    model, history = train(read_corpus(corpus_dir), config, out_dir, progress=False)
+    return model, history, out_dir
+
+
+def test_it_learns_three_tones(trained):
+    _, history, _ = trained
+    assert history["balanced_accuracy"].iloc[0] < 0.9
+    assert history["balanced_accuracy"].max() == 1
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+
+
+@pytest.mark.parametrize("stop_after", [1, 5])
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
+    tmp_path, corpus_dir, tiny, stop_after, averaging
+):
+    table = read_corpus(corpus_dir)
+    # three batches an epoch: validations fall within epochs, with a gradient accumulated over two
+    config = tiny.replace(
+        max_epochs=4, validate_every=1, gradient_accumulation=2, weight_averaging=averaging, dropout=0.1
+    )
+    Trainer(table, config, tmp_path / "whole", progress=False).train()
+
+    class Stopped(Exception):
+        pass
+
+    first = Trainer(table, config, tmp_path / "parts", progress=False)
+    update = first.update
+
+    def stop_later(updates):
+        if first.step == stop_after:
+            raise Stopped  # in the middle of things, as SIGKILL would
+        update(updates)
+
+    first.update = stop_later
+    with pytest.raises(Stopped):
+        first.train()
+    torch.manual_seed(99)
+    second = Trainer(table, config, tmp_path / "parts", progress=False)
+    second.resume(tmp_path / "parts" / "last.pt")
+    assert second.step == stop_after
+    second.train()
+    for part in ("model", "training"):
+        whole, parts = (weights(tmp_path / d / "last.pt", part) for d in ("whole", "parts"))
+        for name in whole:
+            assert torch.equal(whole[name], parts[name]), name
+    whole, parts = (read_checkpoint(tmp_path / d / "last.pt")["training"] for d in ("whole", "parts"))
+    assert [r["macro_f1"] for r in whole["history"]] == [r["macro_f1"] for r in parts["history"]]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path, corpus_dir, tiny):
+    table = read_corpus(corpus_dir)
+    for name, seed in {"a": 1, "b": 1, "c": 2}.items():
+        Trainer(table, tiny.replace(seed=seed), tmp_path / name, progress=False).train()
+    a, b, c = (weights(tmp_path / name / "last.pt") for name in "abc")
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert not torch.equal(a["fc1.weight"], c["fc1.weight"])
+
+
+def test_accumulated_gradients_are_those_of_one_large_batch(tmp_path, corpus_dir, tiny):
+    config = tiny.replace(batch_norm=False, mask_prob=0.0, gradient_accumulation=2)
+    trainer = Trainer(read_corpus(corpus_dir), config, tmp_path, progress=False)
+    trainer.model.norm = torch.nn.Identity()  # its statistics would be those of each half
+    x, targets = torch.randn(8, 40, 80), torch.arange(8) % 3
+    lengths = torch.full((8,), 40)
+    grad = trainer.model.fc1.weight
+    for half in (slice(0, 4), slice(4, 8)):
+        trainer.forward_backward(x[half], lengths[half], targets[half])
+    accumulated = grad.grad.clone()
+    trainer.optimizer.zero_grad()
+    trainer.model(x, lengths, targets).backward()
+    torch.testing.assert_close(accumulated, grad.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_the_rate_is_halved_and_training_stops_when_nothing_gets_better(tmp_path, corpus_dir, tiny):
+    config = tiny.replace(
+        schedule="plateau", patience=2, early_stopping=5, learning_rate=1e-12, max_epochs=50,
+        weight_averaging=0.0, batch_norm=False, optimizer="SGD",
+    )  # fmt: skip
+    trainer = Trainer(read_corpus(corpus_dir), config, tmp_path, progress=False)
+    trainer.best = 2.0  # nothing is ever better than this
+    trainer.train()
+    rates = [row["learning_rate"] / 1e-12 for row in trainer.history]
+    assert rates == [1, 1, 0.5, 0.5, 0.25] and trainer.stale == 5
+    assert not (tmp_path / "best.pt").exists() and (tmp_path / "last.pt").exists()
+
+
+def test_the_cosine_schedule():
+    rates = [cosine_rate(step, 100, 1.0) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1) and max(rates) == rates[9] == 1.0
+    assert rates[-1] < 0.001 and all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert rates[55] == pytest.approx(0.5 * (1 + math.cos(math.pi * 0.5)))
+
+
+def test_a_checkpoint_is_whole_or_not_there(tmp_path, trained, monkeypatch):
+    model, _, out_dir = trained
+    save_checkpoint(tmp_path / "a.pt", model)
+    before = (tmp_path / "a.pt").read_bytes()
+
+    def full_disk(content, path):
+        path.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        save_checkpoint(tmp_path / "a.pt", model)
+    assert (tmp_path / "a.pt").read_bytes() == before
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"format": 1, "model": Evil()}, tmp_path / "evil.pt")
+    (tmp_path / "evil.pkl").write_bytes(pickle.dumps(Evil()))
+    (tmp_path / "text.pt").write_text("no checkpoint")
+    (tmp_path / "half.pt").write_bytes((tmp_path / "evil.pt").read_bytes()[:200])
+    torch.save({"weights": 1}, tmp_path / "other.pt")
+    for name in ("evil.pt", "evil.pkl", "text.pt", "half.pt", "other.pt", "none.pt"):
+        with pytest.raises(InputError, match=name):
+            load_model(tmp_path / name)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_checkpoint_of_another_shape_or_label_set_names_both(tmp_path, trained, corpus_dir, tiny):
+    _, _, out_dir = trained
+    trainer = Trainer(read_corpus(corpus_dir), tiny, tmp_path, progress=False)
+    with pytest.raises(
+        InputError, match=r"is \(4, 1, 3, 3\) in the checkpoint and \(2, 1, 3, 3\) in the model"
+    ):
+        trainer.resume(out_dir / "last.pt")
+    table = read_corpus(corpus_dir)
+    table["accent"] = table["accent"].replace("low", "bass")
+    with pytest.raises(InputError, match="on the accents high, low, middle; the corpus has bass, high"):
+        Trainer(table, tiny, tmp_path, progress=False).resume(out_dir / "last.pt")
+
+
+def test_predictions_and_embeddings_of_files_waves_and_tables_agree(trained, corpus_dir):
+    model, _, _ = trained
+    table = read_corpus(corpus_dir)
+    table = table[table["split"] == "test"].reset_index(drop=True)
+    predicted = predict(model, table)
+    assert (predicted["accent"] == table["accent"]).sum() >= 7 and predicted["probability"].between(
+        1 / 3, 1
+    ).all()
+    import soundfile as sf
+
+    waves = [sf.read(path) for path in table["path"]]
+    np.testing.assert_allclose(embed(model, waves), embed(model, list(table["path"])), atol=1e-4)
+    stereo = np.stack([waves[0][0]] * 2, axis=1)
+    np.testing.assert_allclose(embed(model, (stereo, waves[0][1])), embed(model, table["path"][0]), atol=1e-4)
+    # the embedding is the network's own, alone and without padding
+    log_mels = torch.from_numpy(normalise(file_log_mel(table["path"][3], model.config)))
+    alone = model.embed(log_mels[None]).detach().numpy()
+    vectors = embed(model, table)
+    np.testing.assert_allclose(vectors[3], alone[0], atol=1e-5)
+    scores = cosine_scores(vectors, vectors)
+    assert scores.shape == (9, 9) and np.allclose(np.diag(scores), 1, atol=1e-5)
+    log_mels, weights_ = attention(model, table["path"][0])
+    assert weights_.frames.shape == (math.ceil(len(log_mels) / 16), 4) and weights_.heads.shape == (4,)
+
+
+def test_order_is_kept_and_problems_are_collected(trained, tmp_path):
+    model, _, _ = trained
+    folder = write_corpus(tmp_path)
+    (folder / "cut.wav").write_bytes((folder / "low_0_0.wav").read_bytes()[:300])
+    files = [folder / n for n in ("low_0_2.wav", "none.wav", "high_0_0.wav", "cut.wav", "low_0_0.wav")]
+    answers = listen(model, files)
+    assert answers.names == [str(files[i]) for i in (0, 2, 4)]
+    assert answers.accents(model.labels) == ["low", "high", "low"]
+    assert list(answers.problems) == [str(files[1]), str(files[3])]
+    with pytest.raises(InputError, match="none.wav: no such file\n.*cut.wav: truncated"):
+        embed(model, files)
+    assert predict(model, []).empty
+
+
+def test_devices_and_precision(monkeypatch):
+    assert get_device("cpu").type == "cpu"
+    with pytest.raises(InputError, match="device 'tpu'"):
+        get_device("tpu")
+    cpu = torch.device("cpu")
+    for capabilities, expected in (({}, torch.float32), ({"avx512_bf16": True}, torch.bfloat16)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda c=capabilities: c)
+        assert get_precision("auto", cpu) == expected
+    assert get_precision("float32", cpu) == torch.float32
