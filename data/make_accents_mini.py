@@ -388,7 +388,7 @@ def main() -> None:
                 waves.append(make_clip(espeak, accent, speaker, s))
                 rows.append(
                     {
-                        "path": f"clips/{accent}/{speaker.name}_s{s:02d}.opus",
+                        "path": f"clips/{accent}/{speaker.name}_s{s:02d}.ogg",
                         "accent": accent,
                         "speaker": speaker.name,
                         "sentence": f"s{s:02d}",

@@ -80,7 +80,7 @@ def write_bad_files(folder) -> dict[str, str]:
     for suffix, keep in (("wav", 0.5), ("flac", 0.5), ("opus", 0.7)):
         whole = folder / f"whole.{suffix}"
         if suffix == "opus":
-            whole.write_bytes((BUNDLED / "clips/hindi/spk00_s00.opus").read_bytes())
+            whole.write_bytes((BUNDLED / "clips/hindi/spk00_s00.ogg").read_bytes())
         else:
             sf.write(whole, wave, RATE)
         content = whole.read_bytes()
