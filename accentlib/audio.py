@@ -39,10 +39,11 @@ def load_audio(path: str | Path, sample_rate: int) -> np.ndarray:
         with sf.SoundFile(path) as file:
             wave = file.read(dtype="float32", always_2d=True)
             rate, promised, log = file.samplerate, file.frames, file.extra_info
-    except (sf.LibsndfileError, RuntimeError) as error:
+        truncated = len(wave) < promised or _is_cut_short(path, log)
+    except (sf.LibsndfileError, RuntimeError, OSError) as error:
         reason = str(error).rsplit(": ", 1)[-1].rstrip(".")
         raise InputError(f"{path}: not readable as audio, or damaged ({reason})") from None
-    if len(wave) < promised or _is_cut_short(path, log):
+    if truncated:
         raise InputError(f"{path}: truncated (the end of the file is missing)")
     if len(wave) == 0:
         raise InputError(f"{path}: no samples in it")

@@ -195,8 +195,8 @@ class Trainer:
                     self.seconds = time.monotonic() - started
                     if not config.validate_every:
                         self.validate(board, losses)
-        if not self.history:
-            self.validate(board, losses)
+            if not self.history or self.history[-1]["step"] != self.step:
+                self.validate(board, losses)
 
     @property
     def exhausted(self) -> bool:
