@@ -25,10 +25,8 @@ def load_audio(path: str | Path, sample_rate: int) -> np.ndarray:
     np.ndarray
         ``(samples,)``, float32 in [-1, 1].
 
-    Raises
-    ------
-    InputError
-        If the file is missing, empty, not audio, truncated or silent; one line that names it.
+    Raises InputError if the file is missing, empty, not audio, truncated or silent; one line that names
+    it.
     """
     path = Path(path)
     if not path.is_file():
@@ -69,10 +67,7 @@ def to_mono(wave: np.ndarray, rate: int, sample_rate: int, *, name: str = "wave"
     np.ndarray
         ``(samples,)``, float32.
 
-    Raises
-    ------
-    InputError
-        If the wave is silent.
+    Raises InputError if the wave is silent.
     """
     wave = np.asarray(wave, dtype=np.float32)
     if wave.ndim == 2:

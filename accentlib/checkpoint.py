@@ -42,10 +42,7 @@ def save_checkpoint(path: str | Path, model: AccentNet, training: dict[str, Any]
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The content of a checkpoint, on the CPU.
 
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged, holds more than plain types, or is no checkpoint.
+    Raises InputError if the file is missing, damaged, holds more than plain types, or is no checkpoint.
     """
     path = Path(path)
     if not path.is_file():
@@ -65,10 +62,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 def load_model(path: str | Path) -> AccentNet:
     """The model of a checkpoint, on the CPU and in evaluation mode.
 
-    Raises
-    ------
-    InputError
-        If the checkpoint is not readable or its weights do not fit its configuration.
+    Raises InputError if the checkpoint is not readable or its weights do not fit its configuration.
     """
     content = read_checkpoint(path)
     model = AccentNet(Config.from_dict(content["config"]), content["labels"])
@@ -79,10 +73,7 @@ def load_model(path: str | Path) -> AccentNet:
 def load_weights(model: AccentNet, weights: dict[str, torch.Tensor], *, name: str) -> None:
     """Put weights into a model.
 
-    Raises
-    ------
-    InputError
-        If they are of another shape; both shapes are named.
+    Raises InputError if they are of another shape; both shapes are named.
     """
     wanted = model.state_dict()
     for key in dict.fromkeys([*wanted, *weights]):

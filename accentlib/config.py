@@ -28,10 +28,7 @@ POOLINGS = ("Statistics", "Attention", "MHA", "DoubleMHA")
 class Config:
     """Features, model and training. ``Config()`` is the ``paper`` preset.
 
-    Raises
-    ------
-    InputError
-        If a value is outside its choices or its range.
+    Raises InputError if a value is outside its choices or its range.
     """
 
     # features
@@ -93,7 +90,7 @@ class Config:
     def __post_init__(self):
         for f in dataclasses.fields(self):
             value, choices = getattr(self, f.name), f.metadata["choices"]
-            if f.type is float:  # an int given for a float is fine
+            if f.type is float and type(value) is int:
                 object.__setattr__(self, f.name, float(value))
             elif type(value) is not f.type:
                 raise InputError(f"{f.name} must be of type {f.type.__name__}, not {value!r}")
@@ -138,10 +135,7 @@ class Config:
     def from_dict(cls, values: dict[str, Any]) -> "Config":
         """Make a configuration from a plain dict, the rest being defaults.
 
-        Raises
-        ------
-        InputError
-            If a key is not a field (the nearest one is named) or a value does not fit.
+        Raises InputError if a key is not a field (the nearest one is named) or a value does not fit.
         """
         names = [f.name for f in dataclasses.fields(cls)]
         for key in values:

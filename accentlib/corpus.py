@@ -30,11 +30,8 @@ def read_corpus(data: str | Path, *, seed: int = 1234) -> pd.DataFrame:
     pandas.DataFrame
         The manifest's columns; ``path`` is made absolute, ``split`` is always there.
 
-    Raises
-    ------
-    InputError
-        If the table is missing or unreadable, lacks a column or a value, names a clip twice, has one
-        accent only, or has a speaker in two splits.
+    Raises InputError if the table is missing or unreadable, lacks a column or a value, names a clip
+    twice, has one accent only, or has a speaker in two splits.
     """
     manifest = Path(data)
     if manifest.is_dir():
@@ -90,10 +87,7 @@ def check_corpus(table: pd.DataFrame, *, name: str = "table") -> None:
 def split_by_speaker(table: pd.DataFrame, *, seed: int = 1234, name: str = "table") -> pd.Series:
     """Deal speakers into train (60 %), validation and test (20 % each), balanced by accent.
 
-    Raises
-    ------
-    InputError
-        If an accent has fewer than five speakers.
+    Raises InputError if an accent has fewer than five speakers.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -114,10 +108,7 @@ def split_by_speaker(table: pd.DataFrame, *, seed: int = 1234, name: str = "tabl
 def select(table: pd.DataFrame, split: str) -> pd.DataFrame:
     """The rows of one split.
 
-    Raises
-    ------
-    InputError
-        If there are none.
+    Raises InputError if there are none.
     """
     rows = table[table["split"] == split]
     if not len(rows):
@@ -128,10 +119,7 @@ def select(table: pd.DataFrame, split: str) -> pd.DataFrame:
 def corpus_sample_rate(paths: list[str]) -> int:
     """The rate (Hz) of most of the files.
 
-    Raises
-    ------
-    InputError
-        If none of them can be read.
+    Raises InputError if none of them can be read.
     """
     rates: Counter[int] = Counter()
     for path in paths:

@@ -119,10 +119,7 @@ def _all_read(answers: Answers) -> Answers:
 def embed(model: AccentNet, clips: Clip | Sequence[Clip] | pd.DataFrame) -> np.ndarray:
     """Embeddings ``(clips, embedding)`` of clips (see :func:`listen` for what a clip can be).
 
-    Raises
-    ------
-    InputError
-        If a clip cannot be used; a line for each.
+    Raises InputError if a clip cannot be used; a line for each.
     """
     return _all_read(listen(model, clips)).embeddings
 
@@ -132,10 +129,7 @@ def predict(model: AccentNet, clips: Clip | Sequence[Clip] | pd.DataFrame) -> pd
 
     The probability is the softmax of the scaled cosines; it is not calibrated.
 
-    Raises
-    ------
-    InputError
-        If a clip cannot be used; a line for each.
+    Raises InputError if a clip cannot be used; a line for each.
     """
     return prediction_table(model, _all_read(listen(model, clips)))
 
@@ -163,10 +157,7 @@ def attention(model: AccentNet, clip: Clip) -> tuple[np.ndarray, Weights]:
         Arrays ``frames`` ``(frames / 8 or 16, heads)`` and ``heads`` ``(heads,)``, or None where the
         pooling has none.
 
-    Raises
-    ------
-    InputError
-        If the clip cannot be used.
+    Raises InputError if the clip cannot be used.
     """
     ((_, log_mels),) = _log_mels(model, [clip], 0)
     if isinstance(log_mels, str):

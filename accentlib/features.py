@@ -70,25 +70,23 @@ def log_mel(
     np.ndarray
         ``(frames, n_mels)``, float32.
 
-    Raises
-    ------
-    InputError
-        If the wave is shorter than n_fft samples.
+    Raises InputError if the wave is shorter than n_fft samples.
     """
     import scipy.fft
 
+    win_samples, hop = round(win_length * sample_rate), round(hop_length * sample_rate)
+    if hop < 1 or not 0 < win_samples <= n_fft:
+        raise InputError(f"n_fft {n_fft} must hold a window of {win_samples} samples, steps of {hop}")
     if len(wave) < n_fft:
-        raise InputError(
-            f"too short: {len(wave) / sample_rate:.3f} s, at least {n_fft / sample_rate:.3f} s are needed"
-        )
+        needed = n_fft / sample_rate
+        raise InputError(f"too short: {len(wave) / sample_rate:.3f} s, at least {needed:.3f} s are needed")
     # In float32 the FFT's rounding reaches 3e-4 in the quiet bands of real speech.
     wave = np.asarray(wave, dtype=np.float64) * FULL_SCALE
     emphasised = np.empty_like(wave)
     emphasised[0] = (1 - preemphasis) * wave[0]
     np.subtract(wave[1:], preemphasis * wave[:-1], out=emphasised[1:])
 
-    window = _window(round(win_length * sample_rate), n_fft)
-    hop = round(hop_length * sample_rate)
+    window = _window(win_samples, n_fft)
     frames = np.lib.stride_tricks.sliding_window_view(emphasised, n_fft)[::hop]  # (frames, n_fft)
     spectrum = scipy.fft.rfft(frames * window)  # (frames, n_fft // 2 + 1)
     magnitudes = np.abs(spectrum).astype(np.float32)
@@ -139,10 +137,7 @@ def file_log_mel(path: str | Path, config: Config) -> np.ndarray:
     np.ndarray
         ``(frames, n_mels)``, float32.
 
-    Raises
-    ------
-    InputError
-        If the file cannot be used; one line that names it.
+    Raises InputError if the file cannot be used; one line that names it.
     """
     wave = load_audio(path, config.sample_rate)
     try:

@@ -60,10 +60,7 @@ def run(data: str | Path, config: Config, out_dir: str | Path, *, resume: bool =
 def evaluate_table(model: AccentNet, table: pd.DataFrame) -> tuple[pd.DataFrame, Answers, dict[str, Any]]:
     """The rows whose clips could be read, what the network says of them, and the figures.
 
-    Raises
-    ------
-    InputError
-        If the table has an accent that the model does not know, or no clip can be read.
+    Raises InputError if the table has an accent that the model does not know, or no clip can be read.
     """
     unknown = sorted(set(table["accent"]) - set(model.labels))
     if unknown:
@@ -80,10 +77,7 @@ def evaluate_table(model: AccentNet, table: pd.DataFrame) -> tuple[pd.DataFrame,
 def evaluate(model: AccentNet, data: str | Path, split: str = "test") -> dict[str, Any]:
     """Figures of a model on one split of a corpus, with chance, majority, speakers and clips.
 
-    Raises
-    ------
-    InputError
-        If the corpus cannot be used, or has an accent that the model does not know.
+    Raises InputError if the corpus cannot be used, or has an accent that the model does not know.
     """
     table = select(read_corpus(data, seed=model.config.seed), split)
     _, answers, metrics = evaluate_table(model, table)

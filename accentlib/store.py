@@ -75,10 +75,7 @@ def open_store(table: pd.DataFrame, folder: str | Path, config: Config) -> Featu
     FeatureStore
         Its ``problems`` names the files that could not be read, with the reason.
 
-    Raises
-    ------
-    InputError
-        If no file could be read.
+    Raises InputError if no file could be read.
     """
     folder = Path(folder)
     features = {name: getattr(config, name) for name in FEATURE_FIELDS}

@@ -28,10 +28,7 @@ WARM_UP = 0.1  # part of the cosine schedule in which the rate rises
 def get_device(name: str = "auto") -> torch.device:
     """The device of that name; auto: CUDA, else MPS, else the CPU.
 
-    Raises
-    ------
-    InputError
-        If PyTorch has no such device here.
+    Raises InputError if PyTorch has no such device here.
     """
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":
@@ -140,10 +137,7 @@ class Trainer:
     def resume(self, path: str | Path) -> None:
         """Go on from a checkpoint of a run with the same configuration and accents.
 
-        Raises
-        ------
-        InputError
-            If it is of another model, another label set, or holds no training state.
+        Raises InputError if it is of another model, another label set, or holds no training state.
         """
         content = read_checkpoint(path)
         if content["labels"] != self.model.labels:
