@@ -186,7 +186,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"accentlib: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\naccentlib: interrupted; train and run go on from last.pt with --resume", file=sys.stderr)
+        print("\naccentlib: interrupted; --resume goes on from last.pt, if one was written", file=sys.stderr)
         return 130
 
 

@@ -1,18 +1,9 @@
 """Make one speaker into many: what is done to training windows only."""
 
-from functools import lru_cache
-
 import numpy as np
 
 from .config import Config
-
-
-@lru_cache(maxsize=4)
-def _mel_centres(sample_rate: int, n_mels: int) -> np.ndarray:
-    """Centre frequencies of the mel bands, Hz, ``(n_mels,)``."""
-    import librosa
-
-    return librosa.mel_frequencies(n_mels + 2, fmin=0, fmax=sample_rate / 2)[1:-1]
+from .features import mel_centres
 
 
 def interpolate(rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -36,7 +27,7 @@ def change_tract(log_mels: np.ndarray, factor: float, sample_rate: int) -> np.nd
     recognition, ICML workshop 2013.
     """
     n_mels = log_mels.shape[1]
-    centres = _mel_centres(sample_rate, n_mels)
+    centres = mel_centres(sample_rate, n_mels)
     positions = np.interp(centres / factor, centres, np.arange(n_mels))
     return interpolate(log_mels.T, positions).T
 

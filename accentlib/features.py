@@ -1,5 +1,6 @@
 """Waves to log-mel features: the one path of training, embedding and prediction."""
 
+import warnings
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,10 +21,21 @@ def mel_filters(sample_rate: int, n_fft: int, n_mels: int) -> np.ndarray:
     np.ndarray
         ``(n_fft // 2 + 1, n_mels)``, float32.
     """
-    import librosa
-
-    filters = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, norm=None)
+    filters = _librosa().filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, norm=None)
     return np.ascontiguousarray(filters.T, dtype=np.float32)
+
+
+@lru_cache(maxsize=16)
+def mel_centres(sample_rate: int, n_mels: int) -> np.ndarray:
+    """Centre frequencies of the mel bands, Hz, ``(n_mels,)``."""
+    return _librosa().mel_frequencies(n_mels + 2, fmin=0, fmax=sample_rate / 2)[1:-1]
+
+
+def _librosa():
+    with warnings.catch_warnings(action="ignore"):
+        import librosa
+        import pooch  # noqa: F401  librosa's; in a notebook its tqdm warns that ipywidgets are missing
+    return librosa
 
 
 @lru_cache(maxsize=16)

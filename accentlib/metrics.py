@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .embeddings import cosine_scores
 from .features import normalise
 from .store import FeatureStore
 
@@ -92,8 +93,6 @@ def neighbour_metrics(embeddings: np.ndarray, table: pd.DataFrame) -> dict[str, 
         the same accent. ``silhouette``: of the accents, by cosine, from -1 to 1.
     """
     from sklearn.metrics import silhouette_score
-
-    from .embeddings import cosine_scores
 
     scores = cosine_scores(embeddings, embeddings)
     speakers, accents = table["speaker"].to_numpy(), table["accent"].to_numpy()

@@ -8,13 +8,15 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-MARKERS = "osD^vPX*<>phd"
+MARKERS = "osD^vp*<>hXPd"
 
 
 def palette(names: Sequence[str]) -> dict[str, tuple]:
-    """A colour a name: seaborn's colour-blind-safe palette, evenly spaced hues beyond ten names."""
-    kind = "colorblind" if len(names) <= 10 else "husl"
-    return dict(zip(names, sns.color_palette(kind, len(names)), strict=True))
+    """A colour a name: seaborn's colour-blind-safe ten, the likest of them last; hues beyond ten names."""
+    if len(names) > 10:
+        return dict(zip(names, sns.color_palette("husl", len(names)), strict=True))
+    colours = sns.color_palette("colorblind")
+    return {name: colours[i] for name, i in zip(names, (0, 1, 2, 4, 9, 3, 8, 7, 5, 6), strict=False)}
 
 
 def plot_wave(wave: np.ndarray, sample_rate: int, *, ax: Axes | None = None) -> Axes:
@@ -161,7 +163,7 @@ def plot_tsne(
     for i, kind in enumerate(kinds):
         chosen = names == kind
         ax.scatter(
-            *points[chosen].T, s=16, color=colours[kind], marker=MARKERS[i % len(MARKERS)],
+            *points[chosen].T, s=24, color=colours[kind], marker=MARKERS[i % len(MARKERS)],
             linewidths=0.3, edgecolors="white", label=kind,
         )  # fmt: skip
     ax.set(xticks=[], yticks=[])

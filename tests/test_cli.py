@@ -153,7 +153,7 @@ def test_ctrl_c_leaves_a_whole_checkpoint_to_go_on_from(corpus_dir, tmp_path):
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and "go on from last.pt" in err and "Traceback" not in err
+    assert process.returncode == 130 and "--resume goes on from last.pt" in err and "Traceback" not in err
     done = read_checkpoint(tmp_path / "last.pt")["training"]["counters"]["epoch"]
     argv = ["train", "--data", str(corpus_dir), "--out_dir", str(tmp_path), "--resume"]
     assert main([*argv, "--max_epochs", str(done + 2)]) == 0
