@@ -54,7 +54,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: not a readable checkpoint (damaged, or it holds more than weights and plain types)"
         ) from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    keys = {"format", "config", "labels", "model", "training"}
+    if not isinstance(content, dict) or not keys <= content.keys() or content["format"] != FORMAT:
         raise InputError(f"{path}: not a checkpoint of accentlib (format {FORMAT})")
     return content
 

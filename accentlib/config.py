@@ -171,7 +171,7 @@ LAPTOP = {
     "weight_averaging": 0.99,
     "batch_size": 32,
     "gradient_accumulation": 1,
-    "max_epochs": 40,
+    "max_epochs": 30,
     "early_stopping": -1,
     "validate_every": 0,
     "num_workers": 0,

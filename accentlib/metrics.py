@@ -55,6 +55,7 @@ def statistics(store: FeatureStore, table: pd.DataFrame, kind: str) -> np.ndarra
             vectors.append(np.concatenate([x.mean(axis=0), x.std(axis=0)]))
             continue
         mfcc = scipy.fft.dct(normalise(store[path]), axis=1, norm="ortho")[:, :20]  # (frames, 20)
+        mfcc = np.pad(mfcc, ((0, max(0, 4 - len(mfcc))), (0, 0)), mode="edge")  # differences need frames
         tracks = [mfcc, np.diff(mfcc, axis=0), np.diff(mfcc, n=2, axis=0)]
         x = np.concatenate([track[: len(tracks[-1])] for track in tracks], axis=1)  # (frames, 60)
         skewness = np.nan_to_num(scipy.stats.skew(x, axis=0))
@@ -90,14 +91,18 @@ def neighbour_metrics(embeddings: np.ndarray, table: pd.DataFrame) -> dict[str, 
     -------
     dict
         ``nearest_neighbour_accuracy``: how often the nearest clip (by cosine) of ANOTHER speaker has
-        the same accent. ``silhouette``: of the accents, by cosine, from -1 to 1.
+        the same accent. ``silhouette``: of the accents, by cosine, from -1 to 1. What is not defined
+        (one speaker, one accent, one clip an accent) is left out.
     """
     from sklearn.metrics import silhouette_score
 
-    scores = cosine_scores(embeddings, embeddings)
+    figures = {}
     speakers, accents = table["speaker"].to_numpy(), table["accent"].to_numpy()
-    scores[speakers[:, None] == speakers[None, :]] = -np.inf
-    return {
-        "nearest_neighbour_accuracy": float((accents[scores.argmax(axis=1)] == accents).mean()),
-        "silhouette": float(silhouette_score(embeddings, accents, metric="cosine")),
-    }
+    if len(set(speakers)) > 1:
+        scores = cosine_scores(embeddings, embeddings)
+        scores[speakers[:, None] == speakers[None, :]] = -np.inf
+        nearest = accents[scores.argmax(axis=1)]
+        figures["nearest_neighbour_accuracy"] = float((nearest == accents).mean())
+    if 1 < len(set(accents)) < len(accents):
+        figures["silhouette"] = float(silhouette_score(embeddings, accents, metric="cosine"))
+    return figures

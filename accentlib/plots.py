@@ -92,7 +92,8 @@ def plot_history(history: pd.DataFrame, *, chance: float | None = None, ax: Axes
     loss.set(ylabel="training loss", ylim=(0, None))
     loss.grid(False)
     lines = [*ax.get_lines(), *loss.get_lines()]
-    ax.legend(lines, [line.get_label() for line in lines], loc="center right", frameon=False)
+    labels = [line.get_label() for line in lines]
+    ax.legend(lines, labels, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=4, frameon=False)
     return ax
 
 

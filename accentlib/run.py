@@ -40,11 +40,13 @@ def run(data: str | Path, config: Config, out_dir: str | Path, *, resume: bool =
     """
     out_dir = Path(out_dir)
     trainer = Trainer(read_corpus(data, seed=config.seed), config, out_dir)
+    test = select(trainer.table, "test")
+    check_accents(test, trainer.model.labels)  # now, and not after an hour of training
     if resume:
         trainer.resume(out_dir / "last.pt")
     trainer.train()
     model = load_model(out_dir / "best.pt").to(trainer.device)
-    test, answers, metrics = evaluate_table(model, select(trainer.table, "test"))
+    test, answers, metrics = evaluate_table(model, test)
     train = select(trainer.table, "train")
     metrics["baselines"] = baselines(trainer.store, train, test, model.labels)
     metrics["embedding"] = neighbour_metrics(answers.embeddings, test)
@@ -57,16 +59,19 @@ def run(data: str | Path, config: Config, out_dir: str | Path, *, resume: bool =
     return metrics
 
 
+def check_accents(table: pd.DataFrame, labels: list[str]) -> None:
+    """Raise an InputError if the table has an accent that is not among a model's labels."""
+    unknown = sorted(set(table["accent"]) - set(labels))
+    if unknown:
+        raise InputError(f"the corpus has the accent {unknown[0]!r}; the model knows {', '.join(labels)}")
+
+
 def evaluate_table(model: AccentNet, table: pd.DataFrame) -> tuple[pd.DataFrame, Answers, dict[str, Any]]:
     """The rows whose clips could be read, what the network says of them, and the figures.
 
     Raises InputError if the table has an accent that the model does not know, or no clip can be read.
     """
-    unknown = sorted(set(table["accent"]) - set(model.labels))
-    if unknown:
-        raise InputError(
-            f"the corpus has the accent {unknown[0]!r}; the checkpoint knows {', '.join(model.labels)}"
-        )
+    check_accents(table, model.labels)
     answers = listen(model, table)
     table = table[~table["path"].isin(answers.problems)].reset_index(drop=True)
     if not len(table):
@@ -92,9 +97,8 @@ def summary(metrics: dict[str, Any], out_dir: Path) -> str:
         f" on {metrics['clips']} clips of {metrics['speakers']} unseen speakers",
         f"chance {metrics['chance']:.1%}, majority {metrics['majority']:.1%},"
         f" best simple baseline {metrics['baselines'][best]:.1%} ({best})",
-        f"embeddings: nearest neighbour of another speaker has the same accent for"
-        f" {metrics['embedding']['nearest_neighbour_accuracy']:.1%}, silhouette"
-        f" {metrics['embedding']['silhouette']:.2f}",
+        "embeddings: "
+        + ", ".join(f"{name.replace('_', ' ')} {x:.3f}" for name, x in metrics["embedding"].items()),
         f"trained for {metrics['training_seconds']:.0f} s; pictures in {out_dir / 'figures'},"
         f" figures in {out_dir / 'metrics.json'}, model in {out_dir / 'best.pt'}",
     ]

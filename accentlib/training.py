@@ -3,13 +3,14 @@
 import math
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from .checkpoint import load_model, load_weights, read_checkpoint, save_checkpoint
@@ -74,6 +75,14 @@ def cosine_rate(step: int, steps: int, peak: float) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
 
 
+def averaging(decay: float) -> Callable:
+    """Exponential average of weights; its memory grows from 10 updates to ``1 / (1 - decay)``.
+
+    With a memory of fixed length, the average of a short run would still be the weights it began with.
+    """
+    return lambda average, weight, count: average + (weight - average) * max(1 - decay, 9 / (10 + count))
+
+
 class Trainer:
     """A training run: the model, what resuming needs, and the loop.
 
@@ -105,8 +114,8 @@ class Trainer:
         self.model = AccentNet(self.config, labels).to(self.device)
         self.averaged = None
         if self.config.weight_averaging:
-            average = get_ema_multi_avg_fn(self.config.weight_averaging)
-            self.averaged = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
+            average = averaging(self.config.weight_averaging)
+            self.averaged = AveragedModel(self.model, avg_fn=average, use_buffers=True)
         self.optimizer = make_optimizer(self.model, self.config)
         self.loader = training_loader(store, train, labels, self.config)
         self.valid_log_mels = [

@@ -125,12 +125,34 @@ def test_a_mistake_gets_one_line_and_status_2(argv, message, capsys, tmp_path, m
     assert message in err and err.startswith("accentlib: ") and err.count("\n") == 1
 
 
+@pytest.mark.parametrize("lacks", ["train", "test"])
+def test_run_refuses_splits_it_cannot_use_before_it_trains(tmp_path, capsys, lacks):
+    folder = write_corpus(tmp_path / "corpus")
+    table = pd.read_csv(folder / "manifest.csv")
+    (table[table["split"] != lacks]).to_csv(folder / "manifest.csv", index=False)
+    out_dir = tmp_path / "run"
+    assert main(["run", "--data", str(folder), "--out_dir", str(out_dir), *FLAGS]) == 2
+    assert f"no clip in the split '{lacks}'" in capsys.readouterr().err
+    table.loc[table["speaker"] == "low1", "accent"] = "tenor"  # in the test split alone
+    table.to_csv(folder / "manifest.csv", index=False)
+    assert main(["run", "--data", str(folder), "--out_dir", str(out_dir), *FLAGS]) == 2
+    assert "the accent 'tenor'; the model knows" in capsys.readouterr().err
+    assert not (out_dir / "last.pt").exists()
+
+
+def test_a_corpus_of_single_clips_still_runs(tmp_path):
+    folder = write_corpus(tmp_path / "corpus", speakers=3, clips=1)
+    assert main(["run", "--data", str(folder), "--out_dir", str(tmp_path / "run"), *FLAGS]) == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["clips"] == 3 and "silhouette" not in metrics["embedding"]
+
+
 def test_a_checkpoint_of_other_accents_is_refused(run_dir, tmp_path, capsys):
     folder = write_corpus(tmp_path)
     manifest = (folder / "manifest.csv").read_text().replace(",middle,", ",tenor,")
     (folder / "manifest.csv").write_text(manifest)
     assert main(["evaluate", "--checkpoint", str(run_dir / "best.pt"), "--data", str(folder)]) == 2
-    assert "the accent 'tenor'; the checkpoint knows high, low, middle" in capsys.readouterr().err
+    assert "the accent 'tenor'; the model knows high, low, middle" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")

@@ -30,7 +30,7 @@ GOOD = "path,accent,speaker,split\na.wav,x,s1,train\nb.wav,y,s2,test\n"
         (GOOD.replace("b.wav", "a.wav"), "a.wav is listed twice"),
         (GOOD.replace(",y,", ",,"), "line 3 has no accent"),
         (GOOD + "c.wav,z,s3,train,more\n", "not readable as a CSV"),
-        ("path,accent,speaker\na,x,1\nb,y,2\n", "has 1 speakers; a speaker-disjoint split needs"),
+        ("path,accent,speaker\na,x,1\nb,y,2\n", "has 1 speakers; a speaker-disjoint split needs at least 3"),
     ],
 )
 def test_a_bad_table_gets_one_clear_line(tmp_path, content, message):
@@ -47,8 +47,9 @@ def test_a_missing_table_and_names_that_look_like_nothing(tmp_path):
     assert list(read_corpus(tmp_path)["accent"]) == ["None", "y"]
 
 
-def test_without_a_split_speakers_are_dealt_apart_and_it_is_said(tmp_path, capsys):
-    folder = write_corpus(tmp_path, speakers=10, with_split=False)
+@pytest.mark.parametrize("speakers", [3, 4, 10])
+def test_without_a_split_speakers_are_dealt_apart_and_it_is_said(tmp_path, capsys, speakers):
+    folder = write_corpus(tmp_path, speakers=speakers, with_split=False)
     table = read_corpus(folder, seed=3)
     assert "speakers dealt by seed 3" in capsys.readouterr().err
     assert table.groupby("speaker")["split"].nunique().max() == 1

@@ -32,6 +32,7 @@ def test_a_nearest_neighbour_of_the_same_speaker_does_not_count():
     figures = neighbour_metrics(embeddings, table)
     assert figures["nearest_neighbour_accuracy"] == pytest.approx(2 / 6)
     assert -1 <= figures["silhouette"] <= 1
+    assert neighbour_metrics(embeddings[:1], table[:1]) == {}
 
 
 def test_every_plot_draws_on_the_axes_it_is_given():

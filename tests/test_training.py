@@ -12,7 +12,7 @@ from accentlib.config import Config, InputError
 from accentlib.corpus import read_corpus
 from accentlib.embeddings import attention, cosine_scores, embed, listen, predict
 from accentlib.features import file_log_mel, normalise
-from accentlib.training import Trainer, cosine_rate, get_device, get_precision, train
+from accentlib.training import Trainer, averaging, cosine_rate, get_device, get_precision, train
 from conftest import RATE, TINY, write_corpus
 
 
@@ -112,6 +112,15 @@ def test_the_rate_is_halved_and_training_stops_when_nothing_gets_better(tmp_path
     rates = [row["learning_rate"] / 1e-12 for row in trainer.history]
     assert rates == [1, 1, 0.5, 0.5, 0.25] and trainer.stale == 5
     assert not (tmp_path / "best.pt").exists() and (tmp_path / "last.pt").exists()
+
+
+def test_averaged_weights_leave_their_start_within_a_short_run():
+    average = averaging(0.99)
+    value = torch.tensor(0.0)
+    for count in range(1, 30):
+        value = average(value, torch.tensor(1.0), torch.tensor(count))
+    assert value > 0.99  # with a fixed memory of 100 updates: 0.25
+    assert average(torch.tensor(0.0), torch.tensor(1.0), torch.tensor(10_000)) == pytest.approx(0.01)
 
 
 def test_the_cosine_schedule():
