@@ -77,15 +77,15 @@ def listen(model: AccentNet, clips: Clip | Sequence[Clip] | pd.DataFrame) -> Ans
     names, embeddings, logits, problems = [], [], [], {}
     for start in range(0, len(clips), CHUNK):
         chunk = clips[start : start + CHUNK]
-        features = {}
-        for i, (name, result) in enumerate(_log_mels(model, chunk, start)):
+        features = []
+        for name, result in _log_mels(model, chunk, start):
             if isinstance(result, str):
                 problems[name] = result
             else:
                 names.append(name)
-                features[i] = normalise(result, model.config.normalization)
+                features.append(normalise(result, model.config.normalization))
         if features:
-            vectors, scores = forward_log_mels(model, list(features.values()))
+            vectors, scores = forward_log_mels(model, features)
             embeddings.append(vectors)
             logits.append(scores)
     if not names:

@@ -29,6 +29,8 @@ class FeatureStore:
         self.problems: dict[str, str] = index["problems"]
         self._place = {path: (start, frames) for path, start, frames in index["clips"]}
         self._data = np.memmap(folder / "log_mel.float32", np.float32, "r").reshape(-1, n_mels)
+        if len(self._data) != sum(frames for _, frames in self._place.values()):
+            raise ValueError(f"{folder}: the feature file is not as long as its index says")
 
     def __contains__(self, path: str) -> bool:
         return path in self._place
@@ -86,7 +88,7 @@ def open_store(table: pd.DataFrame, folder: str | Path, config: Config) -> Featu
             index = json.loads(index_file.read_text(encoding="utf-8"))
             if index["features"] == features and index["sources"] == sources:
                 return FeatureStore(folder, index)
-        except (ValueError, KeyError, OSError):
+        except (ValueError, KeyError, TypeError, OSError):
             pass  # damaged: made anew
         index_file.unlink()
     folder.mkdir(parents=True, exist_ok=True)

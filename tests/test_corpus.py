@@ -80,13 +80,18 @@ def test_the_store_holds_what_the_one_feature_path_gives_and_is_reused(tmp_path,
     assert len(again[table["path"][0]]) < len(store[table["path"][0]])
 
 
-def test_the_store_notices_changed_audio_and_a_damaged_index(tmp_path, tiny):
+@pytest.mark.parametrize("damage", ["index", "data"])
+def test_the_store_notices_changed_audio_and_damage(tmp_path, tiny, damage):
     table = read_corpus(write_corpus(tmp_path / "c"))
     first = table["path"][0]
     before = open_store(table, tmp_path / "f", tiny)[first].copy()
     sf.write(first, tone(3000, 0.5), RATE)
     assert np.abs(open_store(table, tmp_path / "f", tiny)[first] - before).max() > 1
-    (tmp_path / "f" / "index.json").write_text("{")
+    data = tmp_path / "f" / "log_mel.float32"
+    if damage == "index":
+        (tmp_path / "f" / "index.json").write_text("[]")
+    else:
+        data.write_bytes(data.read_bytes()[: 320 * 100])
     assert len(open_store(table, tmp_path / "f", tiny)[first]) == len(before)
 
 
