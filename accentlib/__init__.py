@@ -1,7 +1,7 @@
 """Accents from speech: log-mels, a VGG, Double Multi-Head Attention, AM-Softmax, and pictures of it.
 
 Modules in the order that data flows: config, audio, features, corpus, store, augment, data, pooling,
-loss, model, training, checkpoint, embeddings, metrics, plots, run, and the command line.
+loss, model, checkpoint, embeddings, metrics, training, plots, experiment, and the command line.
 """
 
 import importlib
@@ -20,7 +20,7 @@ _HOMES = {
     "training": ("Trainer", "get_device", "train"),
     "embeddings": ("attention", "cosine_scores", "embed", "listen", "predict"),
     "metrics": ("baselines", "corpus_metrics", "neighbour_metrics"),
-    "run": ("run",),
+    "experiment": ("evaluate", "run"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME)

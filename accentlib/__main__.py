@@ -99,7 +99,7 @@ def report(problems: dict[str, str]) -> int:
 
 def do_run(arguments: argparse.Namespace) -> int:
     """accentlib run"""
-    from .run import run, summary
+    from .experiment import run, summary
 
     config, out_dir = settings(arguments)
     metrics = run(arguments.data, config, out_dir, resume=arguments.resume)
@@ -141,7 +141,7 @@ def _model(arguments: argparse.Namespace):
 
 def do_evaluate(arguments: argparse.Namespace) -> int:
     """accentlib evaluate"""
-    from .run import evaluate
+    from .experiment import evaluate
 
     metrics = evaluate(_model(arguments), arguments.data, arguments.split)
     print(json.dumps(metrics, indent=2))

@@ -116,7 +116,7 @@ class AccentNet(nn.Module):
         """
         if lengths is None:
             lengths = torch.full((len(log_mels),), log_mels.shape[1])
-        return self.front_end(log_mels, lengths.to(log_mels.device))
+        return self.front_end(log_mels, torch.as_tensor(lengths, device=log_mels.device))
 
     def attend(
         self, log_mels: torch.Tensor, lengths: torch.Tensor | None = None

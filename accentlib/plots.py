@@ -54,7 +54,8 @@ def plot_attention(
     """
     ax = plot_log_mel(log_mels, hop_length=hop_length, ax=ax)
     relative = weights * len(weights)
-    width = 2 ** round(np.log2(len(log_mels) / len(weights))) * hop_length  # s that one weight stands for
+    frames = next(2**k for k in range(20) if -(-len(log_mels) // 2**k) == len(weights))
+    width = frames * hop_length  # s that one weight stands for
     times = (np.arange(len(weights)) + 0.5) * width
     seconds = len(log_mels) * hop_length
     edges = np.append(np.arange(len(weights)) * width, seconds)

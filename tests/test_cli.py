@@ -182,6 +182,16 @@ def test_ctrl_c_leaves_a_whole_checkpoint_to_go_on_from(corpus_dir, tmp_path):
     assert read_checkpoint(tmp_path / "last.pt")["training"]["counters"]["epoch"] == done + 2
 
 
+def test_every_public_name_is_what_it_says_however_often_it_is_asked_for():
+    import accentlib
+
+    for _ in range(2):
+        for name in accentlib.__all__:
+            assert callable(getattr(accentlib, name)), name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        accentlib.nothing  # noqa: B018
+
+
 def test_import_and_help_do_not_wait_for_torch():
     script = "import sys, accentlib, accentlib.__main__ as m; m.make_parser().format_help();"
     script += "print([n for n in ('torch', 'librosa', 'pandas', 'numpy', 'matplotlib') if n in sys.modules])"

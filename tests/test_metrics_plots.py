@@ -61,6 +61,8 @@ def test_attention_dims_the_frames_that_get_no_weight():
     shades = sorted((patch.get_x(), patch.get_alpha()) for patch in ax.patches)
     assert [round(alpha, 2) for _, alpha in shades] == [0.65, 0.65, 0, 0.65]
     assert [round(x, 2) for x, _ in shades] == [0, 0.16, 0.32, 0.48]
+    short = plots.plot_attention(np.zeros((17, 80)), np.array([0.0, 1.0]))  # the second: one frame of 16
+    assert [round(patch.get_x(), 2) for patch in short.patches] == [0, 0.16]
 
 
 def test_confusion_shows_shares_of_the_true_accent():
