@@ -17,7 +17,7 @@ notebooks: $(INSTALLED)
 	$(BIN)/python -m pytest -q --nbval notebooks
 
 lab: $(INSTALLED)  ## open the first notebook in JupyterLab
-	$(BIN)/jupyter lab notebooks/01_feature_extraction.ipynb
+	$(BIN)/jupyter lab --allow-root notebooks/01_feature_extraction.ipynb
 
 check: $(INSTALLED)  ## format and lint, notebooks too
 	$(BIN)/ruff format --check .
