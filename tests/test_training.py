@@ -143,6 +143,12 @@ def test_a_checkpoint_is_whole_or_not_there(tmp_path, trained, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         save_checkpoint(tmp_path / "a.pt", model)
     assert (tmp_path / "a.pt").read_bytes() == before
+    monkeypatch.undo()
+    with (tmp_path / "a.pt").open("rb") as reader:  # who reads the old file goes on reading the old file
+        first = reader.read(100)
+        save_checkpoint(tmp_path / "a.pt", model, {"counters": {"step": 1}})
+        assert first + reader.read() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
