@@ -1,5 +1,6 @@
 """The command line as a user meets it: every verb, and one line for every mistake."""
 
+import functools
 import io
 import json
 import os
@@ -168,7 +169,9 @@ def test_ctrl_c_leaves_a_whole_checkpoint_to_go_on_from(corpus_dir, tmp_path):
         "--out_dir",
         str(tmp_path),
     ]
-    process = subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True)
+    # a shell's background job ignores SIGINT, and its children would, too
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     for _ in range(600):
         if (tmp_path / "last.pt").exists():
             break
