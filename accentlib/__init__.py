@@ -1,6 +1,6 @@
 """Accents from speech: log-mels, a VGG, Double Multi-Head Attention, AM-Softmax, and pictures of it.
 
-Modules in the order that data flows: config, audio, features, corpus, store, augment, data, pooling,
+Modules in the order that data flows: config, files, audio, features, corpus, store, augment, data, pooling,
 loss, model, checkpoint, embeddings, metrics, training, plots, experiment, and the command line.
 """
 

@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import itertools
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -153,14 +152,13 @@ def do_embed(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from .embeddings import listen
+    from .files import replacing
 
     answers = listen(_model(arguments), arguments.files)
     output = Path(arguments.output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(output.name + ".tmp")
-    with temporary.open("wb") as file:
+    with replacing(output) as temporary, temporary.open("wb") as file:
         np.savez(file, paths=np.array(answers.names, dtype=str), embeddings=answers.embeddings)
-    os.replace(temporary, output)
     return report(answers.problems)
 
 
@@ -179,10 +177,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
     try:
         return globals()[f"do_{arguments.verb}"](arguments)
-    except InputError as error:
-        print(f"accentlib: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
+    except (InputError, OSError) as error:
         print(f"accentlib: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

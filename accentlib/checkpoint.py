@@ -1,6 +1,5 @@
 """Checkpoints of plain types, written whole or not at all, read without running code."""
 
-import os
 import pickle
 import warnings
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 
 from .config import Config, InputError
+from .files import replacing
 from .model import AccentNet
 
 FORMAT = 1
@@ -26,7 +26,6 @@ def save_checkpoint(path: str | Path, model: AccentNet, training: dict[str, Any]
     training : dict, optional
         Optimizer, counters and random states, of plain types and tensors.
     """
-    path = Path(path)
     content = {
         "format": FORMAT,
         "config": model.config.to_dict(),
@@ -34,9 +33,8 @@ def save_checkpoint(path: str | Path, model: AccentNet, training: dict[str, Any]
         "model": model.state_dict(),
         "training": training,
     }
-    temporary = path.with_name(path.name + ".tmp")
-    torch.save(content, temporary)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

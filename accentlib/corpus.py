@@ -85,7 +85,9 @@ def check_corpus(table: pd.DataFrame, *, name: str = "table") -> None:
 
 
 def split_by_speaker(table: pd.DataFrame, *, seed: int = 1234, name: str = "table") -> pd.Series:
-    """Deal speakers into train, validation and test (three, one and one parts of five), every accent in each.
+    """Deal speakers into train, validation and test, every accent in each.
+
+    Of five parts train gets three; of as many as the rarest accent has speakers, where those are fewer.
 
     Raises InputError if an accent has fewer than three speakers, or no such deal is found.
     """

@@ -1,7 +1,6 @@
 """The whole way in one call: features, training, evaluation, embeddings, pictures."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from .checkpoint import load_model
 from .config import Config, InputError
 from .corpus import corpus_note, read_corpus, select
 from .embeddings import Answers, attention, listen
+from .files import replacing
 from .metrics import baselines, corpus_metrics, neighbour_metrics
 from .model import AccentNet
 from .training import Trainer
@@ -55,7 +55,8 @@ def run(data: str | Path, config: Config, out_dir: str | Path, *, resume: bool =
     metrics["note"] = corpus_note(data)
     metrics["problems"] = trainer.store.problems
     draw(out_dir / "figures", model, test, answers, pd.DataFrame(trainer.history), metrics)
-    write_json(out_dir / "metrics.json", metrics)
+    with replacing(out_dir / "metrics.json") as temporary:
+        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     return metrics
 
 
@@ -150,10 +151,3 @@ def draw(
     if weights.frames is not None:
         ax = plots.plot_attention(log_mels, weights.frames.mean(axis=1))
         save(ax, "attention", f"Where the network listens: {first['speaker']}, {first['accent']}")
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON under a temporary name, then rename it."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)

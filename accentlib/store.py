@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from .config import Config, InputError
 from .features import file_log_mel
+from .files import replacing
 
 FEATURE_FIELDS = ("sample_rate", "n_fft", "win_length", "hop_length", "n_mels", "preemphasis")
 
@@ -93,8 +94,7 @@ def open_store(table: pd.DataFrame, folder: str | Path, config: Config) -> Featu
         index_file.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     clips, problems, start = [], {}, 0
-    temporary = folder / "log_mel.float32.tmp"
-    with temporary.open("wb") as file:
+    with replacing(folder / "log_mel.float32") as temporary, temporary.open("wb") as file:
         results = log_mels_of_files(list(table["path"]), config)
         bar = tqdm(results, "features", total=len(table), unit=" clips", file=sys.stderr, disable=None)
         for path, result in zip(table["path"], bar, strict=True):
@@ -104,12 +104,11 @@ def open_store(table: pd.DataFrame, folder: str | Path, config: Config) -> Featu
             result.tofile(file)
             clips.append([path, start, len(result)])
             start += len(result)
-    if not clips:
-        raise InputError(f"no clip could be read; the first: {next(iter(problems.values()))}")
-    os.replace(temporary, folder / "log_mel.float32")
+        if not clips:
+            raise InputError(f"no clip could be read; the first: {next(iter(problems.values()))}")
     index = {"features": features, "sources": sources, "clips": clips, "problems": problems}
-    temporary.write_text(json.dumps(index), encoding="utf-8")
-    os.replace(temporary, index_file)
+    with replacing(index_file) as temporary:
+        temporary.write_text(json.dumps(index), encoding="utf-8")
     return FeatureStore(folder, index)
 
 
