@@ -7,6 +7,7 @@ import soundfile as sf
 
 from .config import InputError
 
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 SILENCE = 1e-4  # a wave whose largest sample is below this (-80 dBFS) is taken as silent
 
 
@@ -18,7 +19,8 @@ def load_audio(path: str | Path, sample_rate: int) -> np.ndarray:
     path : str or Path
         Audio of any rate, channel count and sample format.
     sample_rate : int
-        Hz to which the wave is resampled (soxr, high quality) where the file has another rate.
+        Hz to which the wave is resampled (soxr, high quality) where the file has another rate; 0 keeps
+        the file's own.
 
     Returns
     -------
@@ -50,6 +52,18 @@ def load_audio(path: str | Path, sample_rate: int) -> np.ndarray:
     return to_mono(wave, rate, sample_rate, name=str(path))
 
 
+def native_rate(path: str | Path) -> int:
+    """The rate of an audio file, Hz.
+
+    Raises InputError if it is missing or not audio.
+    """
+    try:
+        return sf.info(path).samplerate
+    except (sf.LibsndfileError, RuntimeError, TypeError):
+        reason = "not readable as audio" if Path(path).is_file() else "no such file"
+        raise InputError(f"{path}: {reason}") from None
+
+
 def to_mono(wave: np.ndarray, rate: int, sample_rate: int, *, name: str = "wave") -> np.ndarray:
     """Average the channels and resample.
 
@@ -58,7 +72,7 @@ def to_mono(wave: np.ndarray, rate: int, sample_rate: int, *, name: str = "wave"
     wave : np.ndarray
         ``(samples,)`` or ``(samples, channels)``, float in [-1, 1].
     rate, sample_rate : int
-        Hz of the wave, and wanted.
+        Hz of the wave, and wanted (0: as it is).
     name : str
         What an error message calls the wave.
 
@@ -74,7 +88,7 @@ def to_mono(wave: np.ndarray, rate: int, sample_rate: int, *, name: str = "wave"
         wave = wave.mean(axis=1)
     if np.abs(wave).max(initial=0) < SILENCE:
         raise InputError(f"{name}: silent (no sample above {SILENCE})")
-    if rate != sample_rate:
+    if sample_rate not in (0, rate):
         import soxr
 
         wave = soxr.resample(wave, rate, sample_rate)

@@ -1,5 +1,6 @@
 """Checkpoints of plain types, written whole or not at all, read without running code."""
 
+import argparse
 import pickle
 import warnings
 from pathlib import Path
@@ -9,7 +10,8 @@ import torch
 
 from .config import Config, InputError
 from .files import replacing
-from .model import AccentNet
+from .model import AccentNet, load_weights
+from .published import from_published
 
 FORMAT = 1
 
@@ -42,42 +44,49 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     Raises InputError if the file is missing, damaged, holds more than plain types, or is no checkpoint.
     """
-    path = Path(path)
+    return _check_format(_load_plain(Path(path)), path)
+
+
+def _check_format(content: dict[str, Any], path: str | Path) -> dict[str, Any]:
+    keys = {"format", "config", "labels", "model", "training"}
+    if not keys <= content.keys() or content["format"] != FORMAT:
+        raise InputError(f"{path}: not a checkpoint of accentlib (format {FORMAT})")
+    return content
+
+
+def _load_plain(path: Path) -> dict[str, Any]:
+    """A dict of weights and plain types; of classes, only the namespace of published settings is made."""
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     try:
-        with warnings.catch_warnings(action="ignore"):  # of pickles in a form that is refused anyway
+        with (
+            warnings.catch_warnings(action="ignore"),  # of pickles in a form that is refused anyway
+            torch.serialization.safe_globals([argparse.Namespace]),
+        ):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError):
         raise InputError(
             f"{path}: not a readable checkpoint (damaged, or it holds more than weights and plain types)"
         ) from None
-    keys = {"format", "config", "labels", "model", "training"}
-    if not isinstance(content, dict) or not keys <= content.keys() or content["format"] != FORMAT:
-        raise InputError(f"{path}: not a checkpoint of accentlib (format {FORMAT})")
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a checkpoint (it holds a {type(content).__name__})")
     return content
 
 
 def load_model(path: str | Path) -> AccentNet:
     """The model of a checkpoint, on the CPU and in evaluation mode.
 
+    Checkpoints (``.chkpt``) of the published trainer can be read, too.
+
     Raises InputError if the checkpoint is not readable or its weights do not fit its configuration.
     """
-    content = read_checkpoint(path)
+    content = _load_plain(Path(path))
+    if isinstance(content.get("settings"), argparse.Namespace) and "model" in content:
+        try:
+            return from_published(content["model"], vars(content["settings"]))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+    content = _check_format(content, path)
     model = AccentNet(Config.from_dict(content["config"]), content["labels"])
     load_weights(model, content["model"], name=str(path))
     return model.eval()
-
-
-def load_weights(model: AccentNet, weights: dict[str, torch.Tensor], *, name: str) -> None:
-    """Put weights into a model.
-
-    Raises InputError if they are of another shape; both shapes are named.
-    """
-    wanted = model.state_dict()
-    for key in dict.fromkeys([*wanted, *weights]):
-        here = tuple(wanted[key].shape) if key in wanted else "no such weight"
-        there = tuple(weights[key].shape) if key in weights else "no such weight"
-        if here != there:
-            raise InputError(f"{name}: {key} is {there} in the checkpoint and {here} in the model")
-    model.load_state_dict(weights)

@@ -20,8 +20,21 @@ def option(default: Any, text: str, choices: tuple[str, ...] | None = None) -> A
     return field(default=default, metadata={"help": text, "choices": choices})
 
 
-FRONT_ENDS = ("VGG3L", "VGG4L")
+FRONT_ENDS = ("VGG3L", "VGG4L", "ResNet34")
 POOLINGS = ("Statistics", "Attention", "MHA", "DoubleMHA")
+VGG_BLOCKS = {"VGG3L": 3, "VGG4L": 4}
+SHORTEST_SLICE = 2.0  # s; random slicing cuts batches no shorter
+FEATURE_FIELDS = ("sample_rate", "n_fft", "win_length", "hop_length", "n_mels", "preemphasis")
+MODEL_FIELDS = (
+    "front_end", "kernel_size", "batch_norm", "pooling_method", "heads_number", "embedding_size",
+)  # fmt: skip
+# The published trainer's spelling of the options that it does not write in snake_case.
+PUBLISHED_NAMES = {
+    "scalingFactor": "scaling_factor",
+    "marginFactor": "margin_factor",
+    "randomSlicing": "random_slicing",
+    "gradientAccumulation": "gradient_accumulation",
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +58,9 @@ class Config:
 
     # model
     front_end: str = option("VGG4L", "convolutional front end", choices=FRONT_ENDS)
-    kernel_size: int = option(1024, "channels of the front end's last block")
+    kernel_size: int = option(
+        1024, "channels of the front end's last block, half of it in each before (512 is ResNet-34's own)"
+    )
     batch_norm: bool = option(False, "batch norm after the pooling of each VGG block")
     pooling_method: str = option("DoubleMHA", "from frames to one vector", choices=POOLINGS)
     heads_number: int = option(32, "attention heads")
@@ -60,6 +75,10 @@ class Config:
 
     # windows and augmentation of the training data
     window_size: float = option(3.5, "random window of each training utterance, s")
+    random_slicing: bool = option(False, "cut each batch to a random length from 2 s to the window")
+    wave_augment: bool = option(
+        False, "3 of 4 waves are shifted in pitch, stretched or made noisy (slow: reads the audio)"
+    )
     speed_range: float = option(0.0, "speed is changed by up to this factor, 0.1: 0.9 to 1.1")
     tract_range: float = option(0.0, "vocal tract length is changed by up to this factor")
     spec_augment: bool = option(False, "hide random frames and mel bands (SpecAugment)")
@@ -77,6 +96,11 @@ class Config:
     gradient_accumulation: int = option(2, "batches an update")
     max_epochs: int = option(1_000_000, "epochs at most")
     early_stopping: int = option(25, "stop after this many validations without a better one, -1 never")
+    criterion: str = option(
+        "macro_f1", "what the best model is best in, on validation", choices=("macro_f1", "eer")
+    )
+    freeze_epochs: int = option(0, "epochs in which the front end is not trained (for fine-tuning)")
+    print_every: int = option(1000, "updates between lines with the training loss, 0: none")
     validate_every: int = option(10_000, "updates between validations, 0: once an epoch")
     weight_averaging: float = option(0.0, "decay of the averaged weights that are validated, 0 off")
     precision: str = option(
@@ -97,8 +121,8 @@ class Config:
             if choices and value not in choices:
                 raise InputError(f"{f.name} must be one of {', '.join(choices)}, not {value!r}")
         channels, heads = self.encoder_size, self.heads_number
-        if self.kernel_size < 8 or self.kernel_size % 8:
-            raise InputError(f"kernel_size must be a multiple of 8, not {self.kernel_size}")
+        if self.kernel_size < 8:
+            raise InputError(f"kernel_size must be at least 8, not {self.kernel_size}")
         if heads < 1 or (self.pooling_method in ("MHA", "DoubleMHA") and channels % heads):
             raise InputError(f"heads_number {heads} does not divide the encoder's size {channels}")
         for name in ("mask_prob", "dropout", "weight_averaging", "speed_range", "tract_range"):
@@ -110,16 +134,18 @@ class Config:
         ):  # fmt: skip
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} must be above 0, not {getattr(self, name)}")
-
-    @property
-    def vgg_blocks(self) -> int:
-        """Number of VGG blocks; each halves frames and mels."""
-        return int(self.front_end[3])
+        if self.random_slicing and self.window_size < SHORTEST_SLICE:
+            raise InputError(f"random_slicing needs a window_size of at least {SHORTEST_SLICE:g} s")
 
     @property
     def encoder_size(self) -> int:
-        """Size of the encoder's vector for one frame: channels times what is left of the mels."""
-        return self.kernel_size * -(-self.n_mels // 2**self.vgg_blocks)
+        """Size of the encoder's vector for one frame.
+
+        Channels, for a VGG times what its 3 or 4 blocks leave of the mels; a ResNet averages over mels.
+        """
+        if self.front_end == "ResNet34":
+            return self.kernel_size
+        return self.kernel_size * -(-self.n_mels // 2 ** VGG_BLOCKS[self.front_end])
 
     @classmethod
     def paper(cls, **changes: Any) -> "Config":

@@ -5,9 +5,10 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
-import soundfile as sf
 
+from .audio import AUDIO_SUFFIXES, native_rate
 from .config import InputError
+from .pickles import read_made
 
 COLUMNS = ("path", "accent", "speaker")
 SPLITS = ("train", "validation", "test")
@@ -123,19 +124,33 @@ def select(table: pd.DataFrame, split: str) -> pd.DataFrame:
 
 
 def corpus_sample_rate(paths: list[str]) -> int:
-    """The rate (Hz) of most of the files.
+    """The rate (Hz) of most of the files; 0 if they are feature files and none says its own.
 
     Raises InputError if none of them can be read.
     """
     rates: Counter[int] = Counter()
     for path in paths:
         try:
-            rates[sf.info(path).samplerate] += 1
-        except (sf.LibsndfileError, RuntimeError, TypeError):
+            rates[feature_rate(path) if path.endswith(".pickle") else native_rate(path)] += 1
+        except (InputError, OSError):
             continue  # named when its features are computed
     if not rates:
         raise InputError(f"none of the {len(paths)} audio files can be read, {paths[0]} the first")
     return rates.most_common(1)[0][0]
+
+
+def feature_rate(path: str) -> int:
+    """The rate (Hz) of the audio that a feature file was made from; 0 if nothing says it."""
+    audio = audio_beside(path)
+    return read_made(path).get("sample_rate") or (native_rate(audio) if audio else 0)
+
+
+def audio_beside(path: str) -> str | None:
+    """The audio file beside a feature file, of the same name; an audio file is its own."""
+    if not path.endswith(".pickle"):
+        return path
+    stem = path.removesuffix(".pickle")
+    return next((stem + suffix for suffix in AUDIO_SUFFIXES if Path(stem + suffix).is_file()), None)
 
 
 def corpus_note(data: str | Path) -> str:

@@ -11,7 +11,7 @@ import torch
 from .audio import to_mono
 from .config import InputError
 from .data import length_buckets, pad
-from .features import normalise, wave_log_mel
+from .features import at_rate, normalise, wave_log_mel
 from .model import AccentNet
 from .pooling import Weights
 from .store import log_mels_of_files
@@ -104,8 +104,8 @@ def _log_mels(model: AccentNet, clips: Sequence[Clip], start: int):
             yield str(clip), next(of_files)
             continue
         try:
-            wave = to_mono(*clip, model.config.sample_rate)
-            yield f"clip {i}", wave_log_mel(wave, model.config)
+            config = at_rate(model.config, clip[1])
+            yield f"clip {i}", wave_log_mel(to_mono(*clip, config.sample_rate), config)
         except InputError as error:
             yield f"clip {i}", f"clip {i}: {error}"
 

@@ -11,7 +11,7 @@ from .config import Config, InputError
 from .corpus import corpus_note, read_corpus, select
 from .embeddings import Answers, attention, listen
 from .files import replacing
-from .metrics import baselines, corpus_metrics, neighbour_metrics
+from .metrics import baselines, corpus_metrics, equal_error_rate, min_dcf, neighbour_metrics, pair_scores
 from .model import AccentNet
 from .training import Trainer
 
@@ -151,3 +151,34 @@ def draw(
     if weights.frames is not None:
         ax = plots.plot_attention(log_mels, weights.frames.mean(axis=1))
         save(ax, "attention", f"Where the network listens: {first['speaker']}, {first['accent']}")
+
+
+def score_pairs(model: AccentNet, pairs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any], dict[str, str]]:
+    """Compare pairs of utterances by the cosine of their embeddings.
+
+    Parameters
+    ----------
+    model : AccentNet
+        In evaluation mode.
+    pairs : pandas.DataFrame
+        Columns a, b (audio or feature files) and client (:func:`accentlib.lists.read_pairs`).
+
+    Returns
+    -------
+    scored : pandas.DataFrame
+        The pairs that could be read, with a column score.
+    figures : dict
+        eer, min_dcf (target prior 0.01) and the numbers of pairs.
+    problems : dict
+        What is wrong with each file that could not be read; its pairs are left out.
+    """
+    answers = listen(model, list(dict.fromkeys([*pairs["a"], *pairs["b"]])))
+    place = {name: i for i, name in enumerate(answers.names)}
+    scored = pairs[pairs["a"].isin(place) & pairs["b"].isin(place)].reset_index(drop=True)
+    a, b = (answers.embeddings[[place[name] for name in scored[side]]] for side in "ab")
+    scored["score"] = pair_scores(a, b)
+    clients, impostors = (scored.loc[scored["client"] == kind, "score"].to_numpy() for kind in (True, False))
+    if not len(clients) or not len(impostors):
+        raise InputError("no pair of clients, or of impostors, could be read")
+    figures = {"eer": equal_error_rate(clients, impostors), "min_dcf": min_dcf(clients, impostors)}
+    return scored, figures | {"clients": len(clients), "impostors": len(impostors)}, answers.problems

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .audio import load_audio
-from .config import Config, InputError
+from .audio import load_audio, native_rate
+from .config import FEATURE_FIELDS, Config, InputError
+from .pickles import read_features, read_made
 
 FULL_SCALE = 32768.0  # the published features are made of 16-bit sample values
 
@@ -128,6 +129,11 @@ def normalise(log_mels: np.ndarray, normalization: str = "cmn") -> np.ndarray:
     return centred
 
 
+def at_rate(config: Config, rate: int) -> Config:
+    """The configuration for audio of ``rate`` Hz: where ``sample_rate`` is 0, it becomes that."""
+    return config if config.sample_rate else config.replace(sample_rate=rate)
+
+
 def wave_log_mel(wave: np.ndarray, config: Config) -> np.ndarray:
     """:func:`log_mel` of a mono wave at ``config.sample_rate``, with the configuration's numbers."""
     return log_mel(
@@ -142,17 +148,37 @@ def wave_log_mel(wave: np.ndarray, config: Config) -> np.ndarray:
 
 
 def file_log_mel(path: str | Path, config: Config) -> np.ndarray:
-    """Log-mels of one audio file, before normalisation.
+    """Log-mels of one file, before normalisation: computed from audio, or read from a ``.pickle``.
 
     Returns
     -------
     np.ndarray
         ``(frames, n_mels)``, float32.
 
-    Raises InputError if the file cannot be used; one line that names it.
+    Raises InputError if the file cannot be used, or was made with other numbers than the configuration's;
+    one line that names it.
     """
+    if str(path).endswith(".pickle"):
+        log_mels = read_features(path, config.n_mels)
+        check_made(path, config)
+        return log_mels
+    if not config.sample_rate:
+        config = at_rate(config, native_rate(path))
     wave = load_audio(path, config.sample_rate)
     try:
         return wave_log_mel(wave, config)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def made_with(config: Config) -> dict[str, int | float]:
+    """The numbers of a configuration that features depend on."""
+    return {name: getattr(config, name) for name in FEATURE_FIELDS}
+
+
+def check_made(path: str | Path, config: Config) -> None:
+    """Raise an InputError if a feature file says that it was made with other numbers than these."""
+    made = read_made(path)
+    for name, value in made_with(config).items():
+        if name in made and value not in (0, made[name]):
+            raise InputError(f"{path}: was made with {name} {made[name]}, not {value}")

@@ -1,5 +1,6 @@
-"""Honest figures: balanced accuracy and macro F1, beside chance, majority and simple baselines."""
+"""Honest figures: balanced accuracy and macro F1, beside chance, majority and simple baselines; EER."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -106,3 +107,57 @@ def neighbour_metrics(embeddings: np.ndarray, table: pd.DataFrame) -> dict[str, 
     if 1 < len(set(accents)) < len(accents):
         figures["silhouette"] = float(silhouette_score(embeddings, accents, metric="cosine"))
     return figures
+
+
+def error_rates(clients: np.ndarray, impostors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Misses (clients refused) and false alarms (impostors accepted) at every threshold, the highest first."""
+    from sklearn.metrics import roc_curve
+
+    truth = np.concatenate([np.ones(len(clients)), np.zeros(len(impostors))])
+    false_alarms, hits, _ = roc_curve(truth, np.concatenate([clients, impostors]), drop_intermediate=False)
+    return 1 - hits, false_alarms
+
+
+def equal_error_rate(clients: np.ndarray, impostors: np.ndarray) -> float:
+    """EER: the error where misses and false alarms are alike, on straight lines between thresholds.
+
+    Parameters
+    ----------
+    clients, impostors : np.ndarray
+        Scores of pairs that belong together and of pairs that do not; a client should score more.
+        Without pairs of either kind the result is NaN.
+    """
+    if not len(clients) or not len(impostors):
+        return math.nan
+    misses, false_alarms = error_rates(clients, impostors)
+    gap = misses - false_alarms  # falls from 1 to -1
+    after = int((gap <= 0).argmax())
+    part = gap[after - 1] / (gap[after - 1] - gap[after])
+    return float(false_alarms[after - 1] + part * (false_alarms[after] - false_alarms[after - 1]))
+
+
+def min_dcf(clients: np.ndarray, impostors: np.ndarray, target_prior: float = 0.01) -> float:
+    """Least detection cost over all thresholds, both errors costing 1; 1 is what refusing all would cost.
+
+    NIST Speaker Recognition Evaluation plans; ``target_prior`` is the probability of a client.
+    """
+    misses, false_alarms = error_rates(clients, impostors)
+    cost = target_prior * misses + (1 - target_prior) * false_alarms
+    return float(cost.min() / min(target_prior, 1 - target_prior))
+
+
+def pair_scores(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cosine of each row of a ``(pairs, embedding)`` to the same row of b: ``(pairs,)``."""
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return (a * b).sum(axis=1) / np.maximum(lengths, 1e-12)
+
+
+def accent_scores(embeddings: np.ndarray, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines of all pairs of clips by different speakers: those of the same accent, and the others."""
+    accents = pd.factorize(table["accent"])[0]
+    speakers = pd.factorize(table["speaker"])[0]
+    a, b = np.triu_indices(len(table), k=1)
+    across = speakers[a] != speakers[b]
+    a, b = a[across], b[across]
+    scores, same = cosine_scores(embeddings, embeddings)[a, b], accents[a] == accents[b]
+    return scores[same], scores[~same]

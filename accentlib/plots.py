@@ -175,3 +175,27 @@ def plot_tsne(
         ncols=1 + len(kinds) // 16, fontsize=9,
     )  # fmt: skip
     return ax
+
+
+def plot_comparison(rows: pd.DataFrame, figure: str = "eer", *, ax: Axes | None = None) -> Axes:
+    """One figure of a comparison of poolings: a dot a seed, a bar for the mean, whiskers of one deviation.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        What :func:`accentlib.compare` returns: a row a training.
+    figure : {"eer", "macro_f1", "balanced_accuracy"}
+        What is drawn.
+    """
+    ax = ax or plt.subplots(figsize=(5.5, 3.5))[1]
+    names = list(dict.fromkeys(rows["pooling"]))
+    for i, name in enumerate(names):
+        values = rows.loc[rows["pooling"] == name, figure]
+        colour = palette(names)[name]
+        ax.bar(i, values.mean(), yerr=values.std(), color=colour, alpha=0.35, width=0.6, capsize=6)
+        spread = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else [0.0]
+        ax.plot(i + np.asarray(spread), values, "o", color=colour, mec="white", mew=0.5)
+    text = {"eer": "EER (lower is better)", "macro_f1": "macro F1", "balanced_accuracy": "balanced accuracy"}
+    ax.set(ylabel=text[figure], xticks=range(len(names)), xticklabels=names)
+    ax.yaxis.set_major_formatter("{x:.0%}")
+    return ax

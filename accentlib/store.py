@@ -11,10 +11,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from .config import Config, InputError
-from .features import file_log_mel
+from .features import file_log_mel, made_with
 from .files import replacing
-
-FEATURE_FIELDS = ("sample_rate", "n_fft", "win_length", "hop_length", "n_mels", "preemphasis")
 
 
 class FeatureStore:
@@ -81,8 +79,9 @@ def open_store(table: pd.DataFrame, folder: str | Path, config: Config) -> Featu
     Raises InputError if no file could be read.
     """
     folder = Path(folder)
-    features = {name: getattr(config, name) for name in FEATURE_FIELDS}
-    sources = [[path, *_stamp(path)] for path in table["path"]]
+    features = made_with(config)
+    paths = list(dict.fromkeys(table["path"]))  # a label file may name an utterance more than once
+    sources = [[path, *file_stamp(path)] for path in paths]
     index_file = folder / "index.json"
     if index_file.is_file():
         try:
@@ -95,9 +94,9 @@ def open_store(table: pd.DataFrame, folder: str | Path, config: Config) -> Featu
     folder.mkdir(parents=True, exist_ok=True)
     clips, problems, start = [], {}, 0
     with replacing(folder / "log_mel.float32") as temporary, temporary.open("wb") as file:
-        results = log_mels_of_files(list(table["path"]), config)
-        bar = tqdm(results, "features", total=len(table), unit=" clips", file=sys.stderr, disable=None)
-        for path, result in zip(table["path"], bar, strict=True):
+        results = log_mels_of_files(paths, config)
+        bar = tqdm(results, "features", total=len(paths), unit=" clips", file=sys.stderr, disable=None)
+        for path, result in zip(paths, bar, strict=True):
             if isinstance(result, str):
                 problems[path] = result
                 continue
@@ -112,7 +111,7 @@ def open_store(table: pd.DataFrame, folder: str | Path, config: Config) -> Featu
     return FeatureStore(folder, index)
 
 
-def _stamp(path: str) -> tuple[int, int]:
+def file_stamp(path: str | Path) -> tuple[int, int]:
     """Size and change time (ns) of a file, zeros where there is none."""
     try:
         status = os.stat(path)

@@ -1,86 +1,35 @@
 """The one training loop."""
 
 import math
+import os
+import pickle
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from .checkpoint import load_model, load_weights, read_checkpoint, save_checkpoint
+from .checkpoint import load_model, read_checkpoint, save_checkpoint
 from .config import Config, InputError
-from .corpus import corpus_sample_rate, select
+from .corpus import audio_beside, corpus_sample_rate, select
 from .data import training_loader
-from .embeddings import forward_log_mels
-from .features import normalise
-from .metrics import classification_metrics
-from .model import AccentNet
+from .device import get_device, get_precision
+from .files import replacing
+from .model import AccentNet, load_weights
+from .optimizer import averaging, cosine_rate, make_optimizer, plateau_rate
 from .store import FeatureStore, open_store
-
-WARM_UP = 0.1  # part of the cosine schedule in which the rate rises
-
-
-def get_device(name: str = "auto") -> torch.device:
-    """The device of that name; auto: CUDA, else MPS, else the CPU.
-
-    Raises InputError if PyTorch has no such device here.
-    """
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if name == "auto":
-        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
-    kind = name.split(":")[0]
-    if kind not in ("cpu", "cuda", "mps") or (kind == "cuda" and not cuda) or (kind == "mps" and not mps):
-        raise InputError(f"device {name!r} is not to be had here; use auto or cpu")
-    return torch.device(name)
+from .validation import FIGURES, Validation
 
 
-def get_precision(name: str, device: torch.device) -> torch.dtype:
-    """The type that training computes convolutions in: bfloat16 only where the processor has it."""
-    if name == "auto":
-        if device.type == "cpu":
-            capabilities = torch.cpu.get_capabilities()
-            fast = capabilities.get("avx512_bf16", False) or capabilities.get("amx_bf16", False)
-        else:
-            fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        name = "bfloat16" if fast else "float32"
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
-
-
-def prepare(table: pd.DataFrame, config: Config, out_dir: str | Path) -> tuple[Config, FeatureStore]:
-    """Settle the sample rate and compute the features under ``out_dir/features``."""
+def prepare(table: pd.DataFrame, config: Config, folder: str | Path) -> tuple[Config, FeatureStore]:
+    """Settle the sample rate and compute the features, in ``folder``."""
     if config.sample_rate == 0:
         config = config.replace(sample_rate=corpus_sample_rate(list(table["path"])))
-    return config, open_store(table, Path(out_dir) / "features", config)
-
-
-def make_optimizer(model: AccentNet, config: Config) -> torch.optim.Optimizer:
-    """The optimizer of the configuration."""
-    kinds = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}
-    kinds |= {"SGD": torch.optim.SGD, "RMSprop": torch.optim.RMSprop}
-    kind = kinds[config.optimizer]
-    return kind(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-
-
-def cosine_rate(step: int, steps: int, peak: float) -> float:
-    """Learning rate of the update ``step`` of ``steps``: a linear rise, then half a cosine to zero."""
-    warm_up = max(1, round(WARM_UP * steps))
-    if step < warm_up:
-        return peak * (step + 1) / warm_up
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
-
-
-def averaging(decay: float) -> Callable:
-    """Exponential average of weights; its memory grows from 10 updates to ``1 / (1 - decay)``.
-
-    With a memory of fixed length, the average of a short run would still be the weights it began with.
-    """
-    return lambda average, weight, count: average + (weight - average) * max(1 - decay, 9 / (10 + count))
+    return config, open_store(table, folder, config)
 
 
 class Trainer:
@@ -93,21 +42,43 @@ class Trainer:
     config : Config
         A ``sample_rate`` of 0 becomes the corpus's.
     out_dir : str or Path
-        Receives features, checkpoints and TensorBoard files.
+        Receives features, ``config.pkl``, checkpoints and TensorBoard files.
+    labels : list of str, optional
+        Accents in the order of their class numbers; sorted names of the training split by default.
+    pairs : pandas.DataFrame, optional
+        Pairs to validate EER on (:func:`accentlib.lists.read_pairs`).
     progress : bool
         Show bars and a line a validation on stderr.
+    features_dir : str or Path, optional
+        Where the features are or are made, for runs that share them; ``out_dir/features`` by default.
     """
 
-    def __init__(self, table: pd.DataFrame, config: Config, out_dir: str | Path, *, progress: bool = True):
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        config: Config,
+        out_dir: str | Path,
+        *,
+        labels: list[str] | None = None,
+        pairs: pd.DataFrame | None = None,
+        progress: bool = True,
+        features_dir: str | Path | None = None,
+    ):
         self.out_dir, self.progress = Path(out_dir), progress
         self.out_dir.mkdir(parents=True, exist_ok=True)
-        self.config, store = prepare(table, config, out_dir)
+        wanted = table[["path"]]
+        if pairs is not None:
+            both = pd.DataFrame({"path": [*pairs["a"], *pairs["b"]]})
+            wanted = pd.concat([wanted, both], ignore_index=True)
+        self.config, store = prepare(wanted, config, features_dir or self.out_dir / "features")
         self.store, self.table = store, store.keep(table)
-        train, self.valid = select(self.table, "train"), select(self.table, "validation")
-        labels = sorted(set(train["accent"]))
-        unknown = sorted(set(self.valid["accent"]) - set(labels))
+        train = select(self.table, "train")
+        labels = labels or sorted(set(train["accent"]))
+        self.validation = Validation(store, self.table, pairs, self.config)
+        unknown = sorted(set(self.validation.rows["accent"]) - set(labels))
         if unknown:
             raise InputError(f"accent {unknown[0]!r} is in the validation split and not in train")
+        check_perturbation(train, self.config)
         torch.manual_seed(self.config.seed)
         self.device = get_device(self.config.device)
         self.precision = get_precision(self.config.precision, self.device)
@@ -118,9 +89,6 @@ class Trainer:
             self.averaged = AveragedModel(self.model, avg_fn=average, use_buffers=True)
         self.optimizer = make_optimizer(self.model, self.config)
         self.loader = training_loader(store, train, labels, self.config)
-        self.valid_log_mels = [
-            normalise(store[path], self.config.normalization) for path in self.valid["path"]
-        ]
         self.step = self.epoch = self.batch = self.stale = 0
         self.best = -1.0
         self.seconds = 0.0
@@ -132,7 +100,11 @@ class Trainer:
         return self.model if self.averaged is None else self.averaged.module
 
     def state(self) -> dict[str, Any]:
-        """What resuming needs, of plain types and tensors."""
+        """What resuming needs, of plain types and tensors.
+
+        The schedules keep no state of their own: the cosine's rate follows from ``step``, the plateau's
+        from ``stale`` and the rate in the optimizer.
+        """
         return {
             "model": self.model.state_dict(),
             "averaged": None if self.averaged is None else self.averaged.state_dict(),
@@ -169,16 +141,29 @@ class Trainer:
         if state["cuda_random"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state_all(state["cuda_random"])
 
+    def start_from(self, path: str | Path) -> None:
+        """Fine-tuning: take the weights of a checkpoint, all but those that belong to its accents.
+
+        Raises InputError if they do not fit; both shapes are named.
+        """
+        weights = load_model(path).state_dict()
+        weights["am_softmax.weight"] = self.model.am_softmax.weight.detach()
+        load_weights(self.model, weights, name=str(path))
+
     def train(self) -> None:
         """Train until ``max_epochs`` or early stopping; on return the best weights are in ``best.pt``."""
         from torch.utils.tensorboard import SummaryWriter
 
+        with replacing(self.out_dir / "config.pkl") as temporary:
+            content = {**self.config.to_dict(), "labels": self.model.labels}
+            temporary.write_bytes(pickle.dumps(content, protocol=2))
         config, sampler = self.config, self.loader.batch_sampler
         updates = math.ceil(len(sampler) / config.gradient_accumulation) * config.max_epochs
         started, losses = time.monotonic() - self.seconds, []
         with SummaryWriter(self.out_dir / "tensorboard") as board:
             while self.epoch < config.max_epochs and not self.exhausted:
                 sampler.epoch, sampler.first_batch = self.epoch, self.batch
+                self.model.front_end.requires_grad_(not self.frozen)
                 bar = tqdm(
                     self.loader, f"epoch {self.epoch + 1}", unit=" batches", leave=False,
                     disable=None if self.progress else True,
@@ -188,6 +173,8 @@ class Trainer:
                     self.batch += 1
                     if self.batch % config.gradient_accumulation == 0 or self.batch == len(sampler):
                         self.update(updates)
+                        if config.print_every and self.step % config.print_every == 0:
+                            self.report(board, losses)
                         if config.validate_every and self.step % config.validate_every == 0:
                             self.seconds = time.monotonic() - started
                             self.validate(board, losses)
@@ -206,11 +193,18 @@ class Trainer:
         """Whether early stopping has given up."""
         return 0 <= self.config.early_stopping <= self.stale
 
+    @property
+    def frozen(self) -> bool:
+        """Whether the front end is not trained in this epoch."""
+        return self.epoch < self.config.freeze_epochs
+
     def forward_backward(
         self, log_mels: torch.Tensor, lengths: torch.Tensor, targets: torch.Tensor
     ) -> torch.Tensor:
         """Add a batch's gradients; its loss, detached."""
         self.model.train()
+        if self.frozen:
+            self.model.front_end.eval()  # batch norm keeps its statistics
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
         with autocast:
             loss = self.model(
@@ -234,12 +228,20 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
+    def report(self, board, losses: list[torch.Tensor]) -> None:
+        """Note the mean training loss of the last ``print_every`` updates, or since the last validation."""
+        recent = losses[-self.config.print_every * self.config.gradient_accumulation :]
+        loss = float(torch.stack(recent).mean())
+        board.add_scalar("training_loss", loss, self.step)
+        if self.progress:
+            tqdm.write(
+                f"epoch {self.epoch + 1}, update {self.step}: training loss {loss:.3f}", file=sys.stderr
+            )
+
     def validate(self, board, losses: list[torch.Tensor]) -> None:
         """Evaluate on whole validation utterances, halve the rate where due, write checkpoints."""
-        model, labels = self.evaluated.eval(), self.model.labels
-        _, logits = forward_log_mels(model, self.valid_log_mels)
-        predicted = np.asarray(labels)[logits.argmax(axis=1)]
-        figures = classification_metrics(self.valid["accent"], predicted, labels)
+        model = self.evaluated.eval()
+        figures, predicted = self.validation.measure(model)
         rate = self.optimizer.param_groups[0]["lr"]
         row = {
             "step": self.step,
@@ -247,26 +249,53 @@ class Trainer:
             "seconds": self.seconds,
             "loss": float(torch.stack(losses).mean()) if losses else math.nan,
             "learning_rate": rate,
-            "balanced_accuracy": figures["balanced_accuracy"],
-            "macro_f1": figures["macro_f1"],
+            **figures,
         }
         losses.clear()
         self.history.append(row)
-        for name in ("loss", "learning_rate", "balanced_accuracy", "macro_f1"):
-            board.add_scalar(name, row[name], self.step)
-        better = row["macro_f1"] > self.best
-        self.best, self.stale = (row["macro_f1"], 0) if better else (self.best, self.stale + 1)
-        if self.config.schedule == "plateau" and self.stale and self.stale % self.config.patience == 0:
-            self.set_rate(rate / 2)
-        save_checkpoint(self.out_dir / "last.pt", model, self.state())
+        for name in ("loss", "learning_rate", *FIGURES):
+            if not math.isnan(row[name]):
+                board.add_scalar(name, row[name], self.step)
+        score = self.validation.score(figures)
+        better = score > self.best
+        self.best, self.stale = (score, 0) if better else (self.best, self.stale + 1)
+        self.set_rate(plateau_rate(rate, self.stale, self.config))
         if better:
+            self.draw_confusion(board, predicted)
+            # before last.pt: whoever is killed between the two goes on from the validation before
             save_checkpoint(self.out_dir / "best.pt", model, self.state())
+        save_checkpoint(self.out_dir / "last.pt", model, self.state())
+        if (self.out_dir / "best.pt").exists():
+            os.utime(self.out_dir / "best.pt")  # as published, the newest checkpoint is the best
         if self.progress:
-            tqdm.write(
-                f"epoch {self.epoch}, update {self.step}: validation balanced accuracy"
-                f" {row['balanced_accuracy']:.1%}, macro F1 {row['macro_f1']:.1%}",
-                file=sys.stderr,
-            )
+            measured = [f"{k.replace('_', ' ')} {x:.1%}" for k, x in figures.items() if not math.isnan(x)]
+            where = f"epoch {self.epoch}, update {self.step}"
+            tqdm.write(f"{where}: validation {', '.join(measured)}", file=sys.stderr)
+
+    def draw_confusion(self, board, predicted: list[str]) -> None:
+        """Put the confusion matrix of the validation split on TensorBoard."""
+        if not predicted:
+            return
+        from matplotlib.figure import Figure
+
+        from .plots import plot_confusion
+
+        truth, labels = self.validation.rows["accent"], self.model.labels
+        side = 2 + 0.6 * len(labels)
+        ax = plot_confusion(
+            truth, predicted, labels, ax=Figure((side, side), layout="constrained").subplots()
+        )
+        board.add_figure("confusion", ax.figure, self.step)
+
+
+def check_perturbation(train: pd.DataFrame, config: Config) -> None:
+    """Raise an InputError if training utterances cannot be changed as the configuration wants."""
+    if config.wave_augment:
+        without = next((path for path in train["path"] if audio_beside(path) is None), None)
+        if without:
+            raise InputError(f"wave_augment needs the audio: there is none beside {without}")
+    if (config.wave_augment or config.tract_range) and not config.sample_rate:
+        raise InputError("the features do not say their sample rate; give it by --sample_rate")
 
 
 def train(
@@ -284,7 +313,8 @@ def train(
     model : AccentNet
         The best on validation, in evaluation mode.
     history : pandas.DataFrame
-        A row a validation: step, epoch, seconds, loss, learning_rate, balanced_accuracy, macro_f1.
+        A row a validation: step, epoch, seconds, loss, learning_rate, balanced_accuracy, macro_f1,
+        accuracy, eer (NaN where it is not measured).
     """
     trainer = Trainer(table, config, out_dir, progress=progress)
     trainer.train()

@@ -109,10 +109,10 @@ def test_windows_follow_from_seed_epoch_and_index_alone(tmp_path, corpus_dir, ti
     table = read_corpus(corpus_dir)
     store = open_store(table, tmp_path, tiny)
     data = WindowDataset(store, table, ["high", "low", "middle"], tiny)
-    first, target = data[(0, 1)]
+    first, target = data[(0, 1, 50)]
     assert target == 0 and first.shape[0] <= 50 and first.dtype == np.float32
-    np.testing.assert_array_equal(first, data[(0, 1)][0])
-    other = data[(1, 1)][0]
+    np.testing.assert_array_equal(first, data[(0, 1, 50)][0])
+    other = data[(1, 1, 50)][0]
     assert other.shape != first.shape or np.abs(other - first).max() > 0.1
     # nothing of this may be written back into the features
     np.testing.assert_array_equal(store[table["path"][1]], file_log_mel(table["path"][1], tiny))
@@ -122,21 +122,21 @@ def test_plain_windows_are_cut_from_the_normalised_utterance(tmp_path, corpus_di
     config = Config(sample_rate=RATE, window_size=0.2)
     table = read_corpus(corpus_dir)
     store = open_store(table, tmp_path, config)
-    window, _ = WindowDataset(store, table, ["high", "low", "middle"], config)[(0, 2)]
+    window, _ = WindowDataset(store, table, ["high", "low", "middle"], config)[(0, 2, 20)]
     whole = store[table["path"][2]] - store[table["path"][2]].mean(axis=0)
     assert len(window) == 20
     assert min(np.abs(whole[s : s + 20] - window).max() for s in range(len(whole) - 19)) < 1e-5
 
 
 def test_an_epoch_is_a_shuffle_and_can_start_within(tiny):
-    sampler = EpochSampler(size=21, batch_size=4, seed=1)
+    sampler = EpochSampler(21, tiny.replace(batch_size=4))
     batches = list(sampler)
     assert len(batches) == len(sampler) == 5 and all(len(b) == 4 for b in batches)
-    assert len({index for batch in batches for _, index in batch}) == 20
+    assert len({index for batch in batches for _, index, _ in batch}) == 20
     sampler.first_batch = 3
     assert list(sampler) == batches[3:]
     sampler.first_batch, sampler.epoch = 0, 1
-    assert [i for b in sampler for _, i in b] != [i for b in batches for _, i in b]
+    assert [i for b in sampler for _, i, _ in b] != [i for b in batches for _, i, _ in b]
 
 
 def test_batches_are_the_same_with_workers_and_carry_their_lengths(tmp_path, corpus_dir, tiny):

@@ -11,7 +11,6 @@ from accentlib.config import POOLINGS, Config, InputError
 from accentlib.loss import AMSoftmax
 from accentlib.model import AccentNet
 from accentlib.pooling import DoubleMultiHeadAttentionPooling, dropped_heads, make_pooling
-from conftest import ROOT
 
 LABELS = ["a", "b", "c", "d", "e"]
 
@@ -146,46 +145,3 @@ def test_a_batch_of_one_and_a_single_frame(tiny):
 def test_heads_must_divide_the_encoder():
     with pytest.raises(InputError, match="heads_number 7 does not divide"):
         Config(kernel_size=16, heads_number=7)
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "tests/golden").glob("VGG*.npz")), ids=lambda p: p.stem)
-def test_the_network_agrees_with_the_published_code(path):
-    golden = np.load(path)
-    front_end, pooling, *annealed = path.stem.split("_")
-    config = Config(
-        front_end=front_end, kernel_size=16, pooling_method=pooling, heads_number=4, embedding_size=12,
-        sample_rate=16_000, annealing=bool(annealed),
-    )  # fmt: skip
-    model = AccentNet(config, LABELS)
-    rename = {"poolingLayer.": "pooling.", "utteranceAttention": "frame_attention", "b2.": "norm."}
-    rename |= {"preLayer": "fc3", "predictionLayer.W": "am_softmax.weight"}
-    rename |= {"headsAttention.att": "query", "pooling.att": "pooling.query"}
-    rename |= {f"conv{b}{c}": f"blocks.{b - 1}.conv{c}" for b in (1, 2, 3, 4) for c in (1, 2)}
-    weights = {}
-    for key in golden:
-        name = key.removeprefix("weight:")
-        if key.startswith("weight:") and not name.startswith(("b1.", "b3.")):  # built and never used
-            for old, new in rename.items():
-                name = name.replace(old, new)
-            weights[name] = torch.from_numpy(golden[key])
-    model.load_state_dict(weights)
-    model.eval()
-    x = torch.from_numpy(golden["input"])
-    with torch.inference_mode():
-        encoded, _ = model.encode(x)
-        embedding, attention = model.attend(x)
-        cosines = model.cosines(embedding)
-        logits = model.am_softmax.margin_logits(cosines, torch.from_numpy(golden["labels"]), step=2500)
-    expected = {k: torch.from_numpy(golden[k]) for k in golden if not k.startswith("weight:")}
-    for name, result in {
-        "encoder": encoded,
-        "alignment": attention.frames,
-        "embedding": embedding,
-        "cosine": cosines,
-    }.items():
-        torch.testing.assert_close(result, expected[name], atol=1e-5, rtol=1e-5, msg=name)
-    if pooling == "DoubleMHA":
-        heads = attention.heads.unsqueeze(-1)
-        torch.testing.assert_close(heads, expected["head_alignment"], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(logits, expected["am_logits"], atol=3e-5, rtol=1e-5)
-    torch.testing.assert_close(model.logits(x), 30 * expected["cosine"], atol=3e-5, rtol=1e-5)

@@ -10,9 +10,11 @@ import torch
 from accentlib.checkpoint import load_model, read_checkpoint, save_checkpoint
 from accentlib.config import Config, InputError
 from accentlib.corpus import read_corpus
+from accentlib.device import get_device, get_precision
 from accentlib.embeddings import attention, cosine_scores, embed, listen, predict
 from accentlib.features import file_log_mel, normalise
-from accentlib.training import Trainer, averaging, cosine_rate, get_device, get_precision, train
+from accentlib.optimizer import averaging, cosine_rate
+from accentlib.training import Trainer, train
 from conftest import RATE, TINY, write_corpus
 
 

@@ -1,0 +1,172 @@
+"""The paper's comparison: poolings under one budget, over several seeds."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from .checkpoint import load_model
+from .config import POOLINGS, Config, InputError
+from .corpus import read_corpus, select
+from .embeddings import forward_log_mels
+from .features import normalise
+from .files import replacing
+from .metrics import accent_scores, corpus_metrics, equal_error_rate
+from .training import Trainer
+
+OURS = "DoubleMHA"
+
+
+def compare(
+    data: str | Path,
+    config: Config,
+    out_dir: str | Path,
+    *,
+    seeds: Sequence[int] = (1, 2, 3),
+    poolings: Sequence[str] = POOLINGS,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Train every pooling with every seed, and test each on the same unseen speakers.
+
+    A seed gives the split (where the corpus has none of its own), the first weights and the order, and is
+    the same for all poolings: what differs within a seed is the pooling alone.
+
+    Parameters
+    ----------
+    data : str or Path
+        A corpus (:func:`accentlib.read_corpus`).
+    config : Config
+        The budget: everything but ``pooling_method`` and ``seed``.
+    out_dir : str or Path
+        Receives ``comparison.csv``, a row after each training. Rows that are there already, of the same
+        data and configuration, are not trained again.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a training: pooling, seed, macro_f1, balanced_accuracy, eer (of all pairs of test clips by
+        different speakers: have they the same accent?), epoch of the best validation, seconds, and what
+        the figures stand beside (chance, majority, speakers, clips).
+    """
+    out_dir = Path(out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    results = out_dir / "comparison.csv"
+    check_budget(out_dir / "budget.json", data, config)
+    rows = pd.read_csv(results).to_dict("records") if results.is_file() else []
+    done = {(row["pooling"], row["seed"]) for row in rows}
+    for seed in seeds:
+        table = read_corpus(data, seed=seed)
+        for pooling in poolings:
+            if (pooling, seed) in done:
+                continue
+            cell = config.replace(pooling_method=pooling, seed=seed)
+            if progress:
+                print(f"{pooling}, seed {seed}", file=sys.stderr)
+            rows.append(train_and_test(table, cell, out_dir, progress=progress))
+            with replacing(results) as temporary:
+                pd.DataFrame(rows).to_csv(temporary, index=False)
+    return pd.DataFrame(rows)
+
+
+def check_budget(path: Path, data: str | Path, config: Config) -> None:
+    """Note data and configuration, or raise an InputError where a comparison with others is noted already."""
+    budget = {"data": str(Path(data).absolute()), **config.to_dict(), "pooling_method": "", "seed": ""}
+    if not path.is_file():
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(budget, indent=1), encoding="utf-8")
+        return
+    noted = json.loads(path.read_text(encoding="utf-8"))
+    changed = [name for name in budget if noted.get(name) != budget[name]]
+    if changed:
+        raise InputError(
+            f"{path}: the comparison here has {changed[0]} {noted.get(changed[0])!r}, not"
+            f" {budget[changed[0]]!r}; name another --out_dir"
+        )
+
+
+def train_and_test(table: pd.DataFrame, config: Config, out_dir: Path, *, progress: bool = True) -> dict:
+    """Train once; the figures of the best validation's weights on the test split."""
+    run_dir = out_dir / f"{config.pooling_method}-{config.seed}"
+    trainer = Trainer(table, config, run_dir, progress=progress, features_dir=out_dir / "features")
+    trainer.train()
+    model = load_model(run_dir / "best.pt").to(trainer.device)
+    test = select(trainer.table, "test")
+    log_mels = [normalise(trainer.store[path], config.normalization) for path in test["path"]]
+    embeddings, logits = forward_log_mels(model, log_mels)
+    predicted = [model.labels[i] for i in logits.argmax(axis=1)]
+    best = max(trainer.history, key=lambda row: row["macro_f1"])
+    figures = corpus_metrics(test, predicted, model.labels)
+    figures["eer"] = equal_error_rate(*accent_scores(embeddings, test))
+    return {
+        "pooling": config.pooling_method,
+        "seed": config.seed,
+        **figures,
+        "best_epoch": best["epoch"],
+        "seconds": round(trainer.seconds, 1),
+    }
+
+
+def comparison_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation over seeds of macro F1, balanced accuracy and EER, a row a pooling."""
+    names = [name for name in POOLINGS if name in set(rows["pooling"])]
+    groups = rows.groupby("pooling")[["macro_f1", "balanced_accuracy", "eer"]]
+    table = groups.agg(["mean", "std"]).loc[names]
+    table.columns = [f"{figure}_{what}" for figure, what in table.columns]
+    return table.assign(seeds=groups.size())
+
+
+def eer_change(rows: pd.DataFrame) -> pd.DataFrame:
+    """By how much the EER with double attention is lower than with each other pooling, a row each.
+
+    As in the paper, relative to the other's EER (0.05: 5 % lower); mean and standard deviation over
+    seeds, each seed compared with itself.
+    """
+    eer = rows.pivot(index="seed", columns="pooling", values="eer")
+    others = eer.drop(columns=OURS)
+    lower = 1 - others.rdiv(eer[OURS], axis=0)
+    return lower.agg(["mean", "std"]).T.loc[[name for name in POOLINGS if name in others]]
+
+
+def report_comparison(rows: pd.DataFrame) -> str:
+    """The comparison as text: the table, what it stands beside, and what double attention changes."""
+    table = comparison_table(rows)
+    text = pd.DataFrame(
+        {
+            figure: [
+                f"{mean:.1%} ± {std:.1%}"
+                for mean, std in table[[f"{figure}_mean", f"{figure}_std"]].to_numpy()
+            ]
+            for figure in ("macro_f1", "balanced_accuracy", "eer")
+        },
+        index=table.index,
+    ).assign(seeds=table["seeds"])
+    lines = [text.to_string(), beside(rows)]
+    if OURS in table.index:
+        for name, (mean, std) in eer_change(rows)[["mean", "std"]].iterrows():
+            lines.append(f"EER with {OURS} is {mean:.1%} ± {std:.1%} lower than with {name}")
+    return "\n".join(lines)
+
+
+def beside(rows: pd.DataFrame) -> str:
+    """What the figures stand beside."""
+    first = rows.iloc[0]
+    return (
+        f"on {first['clips']} clips of {first['speakers']} unseen speakers; chance {first['chance']:.1%},"
+        f" majority {first['majority']:.1%}, EER by chance 50 %"
+    )
+
+
+def draw_comparison(rows: pd.DataFrame, out_dir: Path) -> None:
+    """Write ``comparison.png``: macro F1 and EER side by side."""
+    from matplotlib.figure import Figure
+
+    from .plots import plot_comparison
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for ax, name in zip(axes, ("macro_f1", "eer"), strict=True):
+        plot_comparison(rows, name, ax=ax)
+    figure.suptitle(f"Poolings under one budget, {rows['seed'].nunique()} seeds\n{beside(rows)}", fontsize=11)
+    figure.savefig(out_dir / "comparison.png", dpi=150)

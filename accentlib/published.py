@@ -1,0 +1,68 @@
+"""Models of the published trainer: its names for weights and settings, translated to ours."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from .config import PUBLISHED_NAMES, Config, InputError
+from .model import AccentNet, load_weights
+
+RENAMED = (
+    (r"^front_end\.conv(\d)(\d)\.", lambda m: f"front_end.blocks.{int(m[1]) - 1}.conv{m[2]}."),
+    (r"^poolingLayer\.utteranceAttention\.", "pooling.frame_attention."),
+    (r"^poolingLayer\.(headsAttention\.)?att$", "pooling.query"),
+    (r"^poolingLayer\.", "pooling."),
+    (r"^b2\.", "norm."),
+    (r"^preLayer\.", "fc3."),
+    (r"^predictionLayer\.W$", "am_softmax.weight"),
+)
+UNUSED = ("b1.", "b3.")  # batch norms that the published network builds and never calls
+
+
+def our_name(name: str) -> str:
+    """Our name of a published weight."""
+    for pattern, replacement in RENAMED:
+        name, count = re.subn(pattern, replacement, name)
+        if count:
+            return name
+    return name
+
+
+def published_config(settings: Mapping[str, Any]) -> Config:
+    """The configuration that published settings stand for; what they do not say is the paper's.
+
+    Paths, names and other settings that change neither features nor model nor training are passed over.
+    """
+    fields = Config().to_dict()
+    ours = {PUBLISHED_NAMES.get(name, name): value for name, value in settings.items()}
+    return Config.from_dict({name: value for name, value in ours.items() if name in fields})
+
+
+def from_published(state_dict: Mapping[str, torch.Tensor], settings: Mapping[str, Any]) -> AccentNet:
+    """A model with weights of the published trainer.
+
+    Parameters
+    ----------
+    state_dict : dict of str to torch.Tensor
+        Weights under their published names.
+    settings : dict
+        Options under their published names (``kernel_size``, ``scalingFactor`` and so on), and
+        ``num_accents``, the number of classes. What is left out has its published default. The features'
+        sample rate is that of each file, unless ``sample_rate`` says otherwise.
+
+    Returns
+    -------
+    AccentNet
+        In evaluation mode; its labels are "0", "1" and so on.
+
+    Raises InputError if settings are missing or out of range, or the weights do not fit them.
+    """
+    classes = settings.get("num_accents", settings.get("num_spkrs"))  # the speaker version's name
+    if not isinstance(classes, int) or classes < 1:
+        raise InputError(f"the settings need num_accents, the number of classes, not {classes!r}")
+    model = AccentNet(published_config(settings), [str(label) for label in range(classes)])
+    weights = {our_name(name): w for name, w in state_dict.items() if not name.startswith(UNUSED)}
+    load_weights(model, weights, name="published weights")
+    return model.eval()
