@@ -6,8 +6,17 @@ import itertools
 import json
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from .config import FEATURE_FIELDS, MODEL_FIELDS, PRESETS, PUBLISHED_NAMES, Config, InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, without the usage of all options."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the call, and leave."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def spellings(name: str) -> list[str]:
@@ -50,7 +59,7 @@ LISTS = {
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all verbs."""
-    parser = argparse.ArgumentParser(prog="accentlib", description="Learn accents from speech.")
+    parser = Parser(prog="accentlib", description="Learn accents from speech.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, text in {
         "run": "features, training, evaluation, embeddings and pictures of a corpus",

@@ -134,6 +134,8 @@ class Config:
         ):  # fmt: skip
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} must be above 0, not {getattr(self, name)}")
+        if self.batch_size < 2:
+            raise InputError("batch_size must be at least 2, for batch norm compares utterances")
         if self.random_slicing and self.window_size < SHORTEST_SLICE:
             raise InputError(f"random_slicing needs a window_size of at least {SHORTEST_SLICE:g} s")
 

@@ -8,6 +8,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
+from .validation import NAMES
+
 MARKERS = "osD^vp*<>hXPd"
 
 
@@ -195,7 +197,6 @@ def plot_comparison(rows: pd.DataFrame, figure: str = "eer", *, ax: Axes | None 
         ax.bar(i, values.mean(), yerr=values.std(), color=colour, alpha=0.35, width=0.6, capsize=6)
         spread = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else [0.0]
         ax.plot(i + np.asarray(spread), values, "o", color=colour, mec="white", mew=0.5)
-    text = {"eer": "EER (lower is better)", "macro_f1": "macro F1", "balanced_accuracy": "balanced accuracy"}
-    ax.set(ylabel=text[figure], xticks=range(len(names)), xticklabels=names)
+    ax.set(ylabel=NAMES[figure], xticks=range(len(names)), xticklabels=names)
     ax.yaxis.set_major_formatter("{x:.0%}")
     return ax

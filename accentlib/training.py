@@ -22,7 +22,7 @@ from .files import replacing
 from .model import AccentNet, load_weights
 from .optimizer import averaging, cosine_rate, make_optimizer, plateau_rate
 from .store import FeatureStore, open_store
-from .validation import FIGURES, Validation
+from .validation import NAMES, Validation
 
 
 def prepare(table: pd.DataFrame, config: Config, folder: str | Path) -> tuple[Config, FeatureStore]:
@@ -253,7 +253,7 @@ class Trainer:
         }
         losses.clear()
         self.history.append(row)
-        for name in ("loss", "learning_rate", *FIGURES):
+        for name in ("loss", "learning_rate", *NAMES):
             if not math.isnan(row[name]):
                 board.add_scalar(name, row[name], self.step)
         score = self.validation.score(figures)
@@ -268,7 +268,7 @@ class Trainer:
         if (self.out_dir / "best.pt").exists():
             os.utime(self.out_dir / "best.pt")  # as published, the newest checkpoint is the best
         if self.progress:
-            measured = [f"{k.replace('_', ' ')} {x:.1%}" for k, x in figures.items() if not math.isnan(x)]
+            measured = [f"{NAMES[k]} {x:.1%}" for k, x in figures.items() if not math.isnan(x)]
             where = f"epoch {self.epoch}, update {self.step}"
             tqdm.write(f"{where}: validation {', '.join(measured)}", file=sys.stderr)
 

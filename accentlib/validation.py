@@ -13,7 +13,12 @@ from .metrics import accent_scores, classification_metrics, equal_error_rate, pa
 from .model import AccentNet
 from .store import FeatureStore
 
-FIGURES = ("balanced_accuracy", "macro_f1", "accuracy", "eer")  # accuracy is micro F1 as well
+NAMES = {  # of the figures; accuracy is micro F1 as well
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "accuracy": "accuracy",
+    "eer": "EER",
+}
 
 
 class Validation:
@@ -56,10 +61,10 @@ class Validation:
         place = {path: i for i, path in enumerate(self.paths)}
         own = [place[path] for path in self.rows["path"]]
         predicted = np.asarray(model.labels)[logits[own].argmax(axis=1)].tolist()
-        figures = dict.fromkeys(FIGURES, math.nan)
+        figures = dict.fromkeys(NAMES, math.nan)
         if own:
             metrics = classification_metrics(self.rows["accent"], predicted, model.labels)
-            figures |= {name: metrics[name] for name in FIGURES if name in metrics}
+            figures |= {name: metrics[name] for name in NAMES if name in metrics}
         if self.pairs is not None:
             a, b = (embeddings[[place[path] for path in self.pairs[side]]] for side in "ab")
             scores, clients = pair_scores(a, b), self.pairs["client"].to_numpy()
