@@ -66,3 +66,34 @@ def bundled() -> pd.DataFrame:
     from accentlib.corpus import read_corpus
 
     return read_corpus(BUNDLED)
+
+
+NUMBERS = {"high": 0, "low": 1, "middle": 2}
+FLAGS = [text for k, v in (TINY | {"num_workers": 0}).items() for text in (f"--{k}", str(v))]
+
+
+@pytest.fixture(scope="session")
+def lists(tmp_path_factory) -> Path:
+    """A folder as a user of the published trainer has it, features extracted: 45 files of 15 voices."""
+    folder = tmp_path_factory.mktemp("published")
+    table = pd.read_csv(write_corpus(folder / "audio") / "manifest.csv")
+    names = table["path"].str.removesuffix(".wav")
+    (folder / "files.lst").write_text("\n".join(f"{folder}/audio/{name}" for name in names) + "\n")
+    for split, rows in table.groupby("split"):
+        lines = [f"{names[i]} {NUMBERS[rows['accent'][i]]} -1\n" for i in rows.index]
+        (folder / f"{split}.lst").write_text("".join(lines))
+    (folder / "clients.ndx").write_text("low_0_0 low_0_1\nhigh_0_0 high_0_1\n")
+    (folder / "impostors.ndx").write_text("low_0_0 high_0_1\nmiddle_0_0 high_0_1\n")
+    from accentlib.__main__ import main
+
+    assert main(["features", "-i", str(folder / "files.lst")]) == 0
+    return folder
+
+
+def train_argv(lists: Path, out_dir: Path, *more: str) -> list[str]:
+    """The command of a small training in the published style."""
+    data = f"{lists}/audio"
+    return [
+        "train", "--train_labels_path", f"{lists}/train.lst", "--valid-labels-path", f"{lists}/validation.lst",
+        "--train_data_dir", data, "--valid_data_dir", data + "/", "--out_dir", str(out_dir), *FLAGS, *more,
+    ]  # fmt: skip

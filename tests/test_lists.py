@@ -17,34 +17,7 @@ from accentlib.config import Config, InputError
 from accentlib.features import file_log_mel, log_mel
 from accentlib.lists import label_corpus, read_label_names, read_pairs
 from accentlib.pickles import read_features, read_made, read_pickle
-from conftest import RATE, ROOT, TINY, tone, write_corpus
-
-NUMBERS = {"high": 0, "low": 1, "middle": 2}
-FLAGS = [text for k, v in (TINY | {"num_workers": 0}).items() for text in (f"--{k}", str(v))]
-
-
-@pytest.fixture(scope="module")
-def lists(tmp_path_factory):
-    """A folder as a user of the published trainer has it, features extracted: 45 files of 15 voices."""
-    folder = tmp_path_factory.mktemp("published")
-    table = pd.read_csv(write_corpus(folder / "audio") / "manifest.csv")
-    names = table["path"].str.removesuffix(".wav")
-    (folder / "files.lst").write_text("\n".join(f"{folder}/audio/{name}" for name in names) + "\n")
-    for split, rows in table.groupby("split"):
-        lines = [f"{names[i]} {NUMBERS[rows['accent'][i]]} -1\n" for i in rows.index]
-        (folder / f"{split}.lst").write_text("".join(lines))
-    (folder / "clients.ndx").write_text("low_0_0 low_0_1\nhigh_0_0 high_0_1\n")
-    (folder / "impostors.ndx").write_text("low_0_0 high_0_1\nmiddle_0_0 high_0_1\n")
-    assert main(["features", "-i", str(folder / "files.lst")]) == 0
-    return folder
-
-
-def train_argv(lists, out_dir, *more):
-    data = f"{lists}/audio"
-    return [
-        "train", "--train_labels_path", f"{lists}/train.lst", "--valid-labels-path", f"{lists}/validation.lst",
-        "--train_data_dir", data, "--valid_data_dir", data + "/", "--out_dir", str(out_dir), *FLAGS, *more,
-    ]  # fmt: skip
+from conftest import RATE, ROOT, TINY, tone, train_argv, write_corpus
 
 
 def test_features_are_pickled_beside_the_audio_as_published(lists):
@@ -96,7 +69,9 @@ def test_bad_lines_of_a_feature_list_are_named_and_the_rest_is_done(tmp_path, ca
     (tmp_path / "files.lst").write_text("".join(f"{tmp_path}/{n}\n" for n in ("gone", "good", "text.wav")))
     assert main(["features", "-i", str(tmp_path / "files.lst")]) == 1
     err = capsys.readouterr().err
-    assert "files.lst: line 1: " in err and "files.lst: line 3: " in err and "2 files could not be used" in err
+    assert (
+        "files.lst: line 1: " in err and "files.lst: line 3: " in err and "2 files could not be used" in err
+    )
     assert "Traceback" not in err and (tmp_path / "good.pickle").is_file()
     (tmp_path / "empty.lst").write_text("\n")
     for name, message in {"empty.lst": "has no lines", "none.lst": "no such file"}.items():
@@ -108,7 +83,12 @@ def test_bad_lines_of_a_feature_list_are_named_and_the_rest_is_done(tmp_path, ca
 @pytest.mark.parametrize("kind", ["array", "dict", "float64", "fortran"])
 def test_both_published_layouts_are_read_whatever_the_protocol(tmp_path, protocol, kind):
     x = np.random.default_rng(0).normal(size=(80, 33)).astype(np.float32)
-    made = {"array": x, "dict": {"features": x, "path": "a"}, "float64": x.astype(float), "fortran": x.T.copy().T}
+    made = {
+        "array": x,
+        "dict": {"features": x, "path": "a"},
+        "float64": x.astype(float),
+        "fortran": x.T.copy().T,
+    }
     (tmp_path / "a.pickle").write_bytes(pickle.dumps(made[kind], protocol=protocol))
     result = read_features(tmp_path / "a.pickle")
     np.testing.assert_array_equal(result, x.T)
@@ -116,7 +96,9 @@ def test_both_published_layouts_are_read_whatever_the_protocol(tmp_path, protoco
 
 
 def test_a_pickle_of_numpy_1_is_read(tmp_path):
-    old = pickle.dumps(np.ones((80, 3)), protocol=2).replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+    old = pickle.dumps(np.ones((80, 3)), protocol=2).replace(
+        b"numpy._core.multiarray", b"numpy.core.multiarray"
+    )
     assert b"numpy.core" in old
     (tmp_path / "a.pickle").write_bytes(old)
     assert read_features(tmp_path / "a.pickle").shape == (3, 80)
@@ -182,7 +164,9 @@ def test_what_is_extracted_is_what_is_trained_on(lists, tmp_path):
         np.testing.assert_array_equal(store[path], file_log_mel(path.replace(".pickle", ".wav"), config))
 
 
-def test_a_run_in_the_published_style_leaves_configuration_checkpoints_and_tensorboard(lists, tmp_path, capsys):
+def test_a_run_in_the_published_style_leaves_configuration_checkpoints_and_tensorboard(
+    lists, tmp_path, capsys
+):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     out_dir = tmp_path / "m"
@@ -193,7 +177,9 @@ def test_a_run_in_the_published_style_leaves_configuration_checkpoints_and_tenso
     newest = max(out_dir.glob("*.pt"), key=lambda p: p.stat().st_mtime_ns)
     assert newest.name == "best.pt"
     training = read_checkpoint(newest)["training"]
-    assert training["counters"].keys() >= {"step", "epoch", "best", "stale"} and training["optimizer"]["state"]
+    assert (
+        training["counters"].keys() >= {"step", "epoch", "best", "stale"} and training["optimizer"]["state"]
+    )
     assert training["random"].dtype.is_floating_point is False
     board = EventAccumulator(str(out_dir / "tensorboard"))
     board.Reload()
@@ -308,7 +294,12 @@ def test_pairs_name_the_line_that_is_wrong(lists, tmp_path):
 def test_pairs_alone_choose_the_best_model_as_in_the_speaker_version(lists, tmp_path, capsys):
     argv = train_argv(lists, tmp_path / "m", "--validate_every", "2")
     at = argv.index("--valid-labels-path")
-    argv[at : at + 2] = ["--valid_clients", f"{lists}/clients.ndx", "--valid_impostors", f"{lists}/impostors.ndx"]
+    argv[at : at + 2] = [
+        "--valid_clients",
+        f"{lists}/clients.ndx",
+        "--valid_impostors",
+        f"{lists}/impostors.ndx",
+    ]
     assert main(argv) == 0
     content = read_checkpoint(tmp_path / "m" / "last.pt")
     history = pd.DataFrame(content["training"]["history"])

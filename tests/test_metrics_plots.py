@@ -6,7 +6,15 @@ import pandas as pd
 import pytest
 
 from accentlib import plots
-from accentlib.metrics import classification_metrics, corpus_metrics, neighbour_metrics
+from accentlib.metrics import (
+    accent_scores,
+    classification_metrics,
+    corpus_metrics,
+    equal_error_rate,
+    min_dcf,
+    neighbour_metrics,
+    pair_scores,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +31,41 @@ def test_figures_by_hand():
     assert figures["chance"] == 1 / 2 and figures["majority"] == pytest.approx(4 / 6)
     table = pd.DataFrame({"accent": truth, "speaker": list("112233")})
     assert corpus_metrics(table, predicted, "abc")["speakers"] == 3
+
+
+def errors_at(threshold, clients, impostors):
+    return np.mean(clients < threshold), np.mean(impostors >= threshold)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, 3.0])
+def test_eer_and_min_dcf_are_what_a_slow_search_gives(shift):
+    rng = np.random.default_rng(0)
+    clients, impostors = rng.normal(shift, 1, 400), rng.normal(0, 1, 3000)
+    thresholds = np.sort(np.concatenate([clients, impostors, [np.inf]]))
+    errors = np.array([errors_at(t, clients, impostors) for t in thresholds])
+    nearest = errors[np.abs(errors[:, 0] - errors[:, 1]).argmin()].mean()
+    assert equal_error_rate(clients, impostors) == pytest.approx(nearest, abs=1.5e-3)
+    cost = min(0.01 * miss + 0.99 * alarm for miss, alarm in errors) / 0.01
+    assert min_dcf(clients, impostors) == pytest.approx(cost)
+
+
+def test_eer_by_hand():
+    assert equal_error_rate(np.array([2, 3]), np.array([0, 1])) == 0
+    assert equal_error_rate(np.array([0, 1]), np.array([2, 3])) == 1
+    assert equal_error_rate(np.array([1, 3, 5, 7]), np.array([0, 2, 2, 2])) == 0.25
+    assert equal_error_rate(np.zeros(3), np.zeros(5)) == 0.5  # nothing is told apart
+    assert np.isnan(equal_error_rate(np.zeros(3), np.array([])))
+    assert min_dcf(np.zeros(3), np.zeros(5)) == 1  # refusing everybody is the best to be had
+
+
+def test_accent_pairs_are_of_different_speakers():
+    embeddings = np.eye(4)
+    embeddings[3] = [1, 1, 0, 0]
+    table = pd.DataFrame({"accent": list("xxyy"), "speaker": list("1123")})
+    same, different = accent_scores(embeddings, table)
+    assert sorted(same) == [0]  # 2 and 3 alone share an accent and not the voice
+    np.testing.assert_allclose(sorted(different), [0, 0, 0.5**0.5, 0.5**0.5])
+    np.testing.assert_allclose(pair_scores(embeddings, embeddings[[0, 2, 1, 0]]), [1, 0, 0, 0.5**0.5])
 
 
 def test_a_nearest_neighbour_of_the_same_speaker_does_not_count():
@@ -48,6 +91,9 @@ def test_every_plot_draws_on_the_axes_it_is_given():
         lambda ax: plots.plot_heads(np.full(4, 0.25), ax=ax),
         lambda ax: plots.plot_history(history, chance=0.2, ax=ax),
         lambda ax: plots.plot_confusion(list("ab"), list("aa"), "ab", ax=ax),
+        lambda ax: plots.plot_comparison(
+            pd.DataFrame({"pooling": list("aabb"), "eer": [0.1, 0.2, 0.3, 0.2]}), ax=ax
+        ),
         lambda ax: plots.plot_tsne(points, list("aabbccdd"), caption="n = 8", ax=ax),
     ):
         ax = plt.subplots()[1]

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from accentlib.config import POOLINGS, Config, InputError
+from accentlib.config import FRONT_ENDS, POOLINGS, Config, InputError
 from accentlib.loss import AMSoftmax
 from accentlib.model import AccentNet
 from accentlib.pooling import DoubleMultiHeadAttentionPooling, dropped_heads, make_pooling
@@ -24,13 +24,13 @@ def make_model(tiny, **changes) -> AccentNet:
             torch.nn.init.normal_(module.running_mean)
             torch.nn.init.uniform_(module.running_var, 0.5, 2)
             torch.nn.init.normal_(module.bias)
-        if isinstance(module, torch.nn.Conv2d):
+        if isinstance(module, torch.nn.Conv2d) and module.bias is not None:
             torch.nn.init.uniform_(module.bias, 0.1, 0.5)  # a bias that would leak
     return model.eval()
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-@pytest.mark.parametrize("front_end", ["VGG3L", "VGG4L"])
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_padding_never_changes_an_embedding(tiny, pooling, front_end, batch_norm):
     model = make_model(tiny, pooling_method=pooling, front_end=front_end, batch_norm=batch_norm)
@@ -127,9 +127,10 @@ def test_the_margin_handicaps_the_true_class_alone_and_annealing_blends_it_in():
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_gradient_reaches_every_weight(tiny, pooling):
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
+def test_gradient_reaches_every_weight(tiny, pooling, front_end):
     torch.manual_seed(0)
-    model = AccentNet(tiny.replace(pooling_method=pooling, mask_prob=0.0), LABELS)
+    model = AccentNet(tiny.replace(pooling_method=pooling, front_end=front_end, mask_prob=0.0), LABELS)
     loss = model(torch.randn(8, 60, 80), torch.tensor([60, 50, 40, 60, 30, 60, 20, 60]), torch.arange(8) % 5)
     loss.backward()
     for name, weight in model.named_parameters():

@@ -5,10 +5,14 @@ import argparse
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 import accentlib
 from accentlib.checkpoint import load_model
-from accentlib.config import InputError
+from accentlib.config import POOLINGS, Config, InputError
+from accentlib.model import AccentNet
+from accentlib.pooling import make_pooling
+from accentlib.published import our_name, published_config
 from conftest import ROOT
 
 GOLDEN = sorted((ROOT / "tests/golden").glob("VGG*.npz"))
@@ -51,7 +55,9 @@ def test_every_stage_agrees_with_the_published_code(path):
     if settings["pooling_method"] == "DoubleMHA":
         stages["head_alignment"] = attention.heads.unsqueeze(-1)
     for name, result in stages.items():
-        np.testing.assert_allclose(result, golden[name].reshape(result.shape), atol=1e-5, rtol=0, err_msg=name)
+        np.testing.assert_allclose(
+            result, golden[name].reshape(result.shape), atol=1e-5, rtol=0, err_msg=name
+        )
     np.testing.assert_allclose(logits, 30 * golden["cosine"], atol=1e-5, rtol=0)
     assert lengths.tolist() == [encoded.shape[1]] * len(x)
 
@@ -59,7 +65,13 @@ def test_every_stage_agrees_with_the_published_code(path):
 def test_a_published_checkpoint_predicts_and_embeds(tmp_path, bundled):
     path = GOLDEN[0]
     _, weights, settings = golden_model(path)
-    content = {"model": weights, "optimizer": {}, "settings": argparse.Namespace(**settings), "epoch": 1, "step": 9}
+    content = {
+        "model": weights,
+        "optimizer": {},
+        "settings": argparse.Namespace(**settings),
+        "epoch": 1,
+        "step": 9,
+    }
     torch.save(content, tmp_path / "CNN_9.chkpt")
     model = load_model(tmp_path / "CNN_9.chkpt")
     clip = bundled["path"][0]
@@ -86,7 +98,120 @@ def test_of_classes_a_checkpoint_may_hold_the_published_namespace_alone(tmp_path
 
 def test_published_weights_that_do_not_fit_are_named():
     _, weights, settings = golden_model(GOLDEN[0])
-    with pytest.raises(InputError, match=r"published weights: front_end.blocks.0.conv1.weight is \(4, 1, 3, 3\)"):
+    with pytest.raises(
+        InputError, match=r"published weights: front_end.blocks.0.conv1.weight is \(4, 1, 3, 3\)"
+    ):
         accentlib.from_published(weights, settings | {"kernel_size": 32})
     with pytest.raises(InputError, match="num_accents"):
         accentlib.from_published(weights, {k: v for k, v in settings.items() if k != "num_accents"})
+
+
+def plain_network(weights, x, heads):
+    """The published VGG4L with double attention, written out for one utterance ``(frames, mels)``."""
+    for block in "1234":
+        x = x if x.ndim == 3 else x[None]  # (channels, frames, mels)
+        for conv in "12":
+            name = f"front_end.conv{block}{conv}"
+            x = F.relu(F.conv2d(x, weights[f"{name}.weight"], weights[f"{name}.bias"], padding=1))
+        x = F.max_pool2d(x, 2, ceil_mode=True)
+    h = x.permute(1, 0, 2).flatten(1)  # (frames, channels * mels)
+    size = h.shape[1] // heads
+    contexts = []
+    for j in range(heads):
+        part = h[:, j * size : (j + 1) * size]
+        scores = part @ weights["poolingLayer.utteranceAttention.query"][:, j] / heads**0.5
+        contexts.append(scores.softmax(0) @ part)
+    contexts = torch.stack(contexts)
+    pooled = (contexts @ weights["poolingLayer.headsAttention.att"]).softmax(0).T @ contexts
+    x = F.relu(F.linear(pooled, weights["fc1.weight"], weights["fc1.bias"]))
+    x = F.relu(F.linear(x, weights["fc2.weight"], weights["fc2.bias"]))
+    norm = [weights[f"b2.{what}"] for what in ("running_mean", "running_var", "weight", "bias")]
+    embedding = F.batch_norm(x, *norm)
+    direction = F.normalize(F.linear(embedding, weights["preLayer.weight"], weights["preLayer.bias"]))
+    return embedding, direction @ F.normalize(weights["predictionLayer.W"], dim=0)
+
+
+@pytest.mark.parametrize(
+    ("kernel_size", "heads", "embedding_size", "lengths"),
+    [(24, 6, 7, [37, 160, 1]), (40, 20, 30, [501]), (8, 1, 5, [16, 17])],
+)
+def test_other_sizes_agree_with_the_published_network_written_out(
+    kernel_size, heads, embedding_size, lengths
+):
+    torch.manual_seed(0)
+    settings = {
+        "kernel_size": kernel_size, "heads_number": heads, "embedding_size": embedding_size, "num_accents": 3,
+        "scalingFactor": 20.0,
+    }  # fmt: skip
+    model = AccentNet(published_config(settings), ["0", "1", "2"])
+    ours = model.state_dict()
+    weights = {name: torch.randn(w.shape) * 0.2 for name, w in ours.items() if w.is_floating_point()}
+    weights["norm.running_var"] = torch.rand(embedding_size) + 0.5
+    theirs = {published_name(name): w for name, w in weights.items()}
+    assert {our_name(name) for name in theirs} == weights.keys()
+    theirs |= {"b1.weight": torch.ones(1), "b3.num_batches_tracked": torch.tensor(0)}
+    model = accentlib.from_published(theirs | {"b2.num_batches_tracked": torch.tensor(5)}, settings)
+    x = torch.randn(len(lengths), max(lengths), 80)
+    with torch.inference_mode():
+        embeddings, logits = model.embed(x, torch.tensor(lengths)), model.logits(x, torch.tensor(lengths))
+    for row, length, embedding, logit in zip(x, lengths, embeddings, logits, strict=True):
+        expected, cosines = plain_network(theirs, row[:length], heads)
+        torch.testing.assert_close(embedding, expected[0], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(logit, 20 * cosines[0], atol=2e-5, rtol=1e-5)
+
+
+def published_name(name: str) -> str:
+    """The published name of one of our weights (VGG, double attention)."""
+    for ours, theirs in {
+        "pooling.frame_attention.query": "poolingLayer.utteranceAttention.query",
+        "pooling.query": "poolingLayer.headsAttention.att",
+        "norm.": "b2.",
+        "fc3.": "preLayer.",
+        "am_softmax.weight": "predictionLayer.W",
+    }.items():
+        if name.startswith(ours):
+            return name.replace(ours, theirs)
+    if name.startswith("front_end"):
+        _, _, block, conv, what = name.split(".")
+        return f"front_end.conv{int(block) + 1}{conv[-1]}.{what}"
+    return name
+
+
+# Faults of the published code that no other test is named for.
+
+
+def test_one_batch_norm_is_built_and_used():
+    norms = [m for m in AccentNet(Config(), ["a", "b"]).modules() if isinstance(m, torch.nn.BatchNorm1d)]
+    assert len(norms) == 1
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_a_batch_with_heads_dropped_has_no_nan(tiny, pooling):
+    torch.manual_seed(0)
+    model = AccentNet(tiny.replace(pooling_method=pooling, mask_prob=0.9), ["a", "b"])
+    for _ in range(50):  # dropping each of four heads alone would drop all of them in most utterances
+        assert torch.isfinite(model(torch.randn(8, 20, 80), None, torch.arange(8) % 2))
+
+
+def test_attention_of_heads_costs_no_more_than_attention_of_one():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    x, mask = torch.randn(2, 50, 640), torch.ones(2, 50, dtype=torch.bool)
+    work = {}
+    for heads in (2, 32):
+        with FlopCounterMode(display=False) as counter:
+            make_pooling("MHA", 640, heads, 0.0)(x, mask)
+        work[heads] = counter.get_total_flops()
+    assert work[2] == work[32] == 2 * (2 * x.numel())  # a product for the scores, a product for the sums
+
+
+def test_validation_runs_in_batches(tmp_path, corpus_dir, tiny, monkeypatch):
+    from accentlib.corpus import read_corpus
+    from accentlib.training import Trainer
+
+    trainer = Trainer(read_corpus(corpus_dir), tiny, tmp_path, progress=False)
+    sizes = []
+    embed = AccentNet.embed
+    monkeypatch.setattr(AccentNet, "embed", lambda self, x, n: sizes.append(len(x)) or embed(self, x, n))
+    trainer.validation.measure(trainer.evaluated.eval())
+    assert sizes == [9]
