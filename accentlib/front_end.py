@@ -128,8 +128,9 @@ class ResNet34(nn.Module):
         x, padded = as_image(log_mels, lengths)
         halved = None if padded is None else (padded + 1) // 2
         x = zero_padding(F.relu(self.bn1(self.conv1(x))), halved)
-        x = F.max_pool2d(x, 3, stride=2, padding=1)  # after ReLU, padding never wins
         padded = None if halved is None else (halved + 1) // 2
+        # These windows overlap: the first past the end still holds a frame of speech.
+        x = zero_padding(F.max_pool2d(x, 3, stride=2, padding=1), padded)
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             for block in layer:
                 x, padded = block(x, padded)
