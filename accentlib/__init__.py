@@ -1,7 +1,8 @@
 """Accents from speech: log-mels, a VGG, Double Multi-Head Attention, AM-Softmax, and pictures of it.
 
-Modules in the order that data flows: config, files, audio, features, corpus, store, augment, data, pooling,
-loss, model, checkpoint, embeddings, metrics, training, plots, experiment, and the command line.
+Modules in the order that data flows: config, files, audio, pickles, features, corpus, store, lists, augment,
+data, front_end, pooling, loss, model, published, checkpoint, embeddings, metrics, device, optimizer, validation,
+training, plots, experiment, comparison, and the command line (flags, __main__).
 """
 
 import importlib
@@ -21,8 +22,9 @@ _HOMES = {
     "device": ("get_device",),
     "training": ("Trainer", "train"),
     "embeddings": ("attention", "cosine_scores", "embed", "listen", "predict"),
-    "metrics": ("baselines", "corpus_metrics", "neighbour_metrics"),
-    "experiment": ("evaluate", "run"),
+    "metrics": ("baselines", "corpus_metrics", "equal_error_rate", "min_dcf", "neighbour_metrics"),
+    "experiment": ("evaluate", "run", "score_pairs"),
+    "comparison": ("compare", "comparison_table", "eer_change"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME)

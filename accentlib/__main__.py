@@ -6,111 +6,9 @@ import itertools
 import json
 import sys
 from pathlib import Path
-from typing import NoReturn
 
-from .config import FEATURE_FIELDS, MODEL_FIELDS, PRESETS, PUBLISHED_NAMES, Config, InputError
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, without the usage of all options."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong with the call, and leave."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
-def spellings(name: str) -> list[str]:
-    """The flags of an option: with underscores, with hyphens, and the published trainer's spelling."""
-    published = [theirs for theirs, ours in PUBLISHED_NAMES.items() if ours == name]
-    return [f"--{text}" for text in dict.fromkeys([name, name.replace("_", "-"), *published])]
-
-
-def add_config_flags(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
-    """A flag for each field of :class:`Config`."""
-    group = parser.add_argument_group("configuration (defaults: those of the preset)")
-    for field in dataclasses.fields(Config):
-        if field.name in without:
-            continue
-        kind: dict = {"type": field.type, "choices": field.metadata["choices"]}
-        if field.type is bool:
-            kind = {"action": argparse.BooleanOptionalAction}
-        text = field.metadata["help"].replace("%", "%%")
-        names = spellings(field.name)
-        group.add_argument(*names, dest=field.name, default=argparse.SUPPRESS, help=text, **kind)
-
-
-def add_paths(parser: argparse.ArgumentParser, paths: dict[str, str]) -> None:
-    """A flag for each path, with underscores or hyphens."""
-    for name, text in paths.items():
-        parser.add_argument(*spellings(name), help=text)
-
-
-CORPUS = "folder with a manifest.csv: path, accent, speaker, split"
-LISTS = {
-    "train_labels_path": "label file: path without extension, label 0..N-1, -1",
-    "valid_labels_path": "the same for validation",
-    "train_data_dir": "folder before each path of the first",
-    "valid_data_dir": "folder before each path of the second, and of the pairs",
-    "label_names": "CSV table (label, name) that names labels; those of one name are merged",
-    "valid_clients": "pairs of paths that belong together, to validate EER on",
-    "valid_impostors": "pairs of paths that do not",
-}
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """The parser of all verbs."""
-    parser = Parser(prog="accentlib", description="Learn accents from speech.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb, text in {
-        "run": "features, training, evaluation, embeddings and pictures of a corpus",
-        "features": "compute the log-mels of a corpus, or of the audio files of a list",
-        "train": "train on a corpus, or on label files",
-        "finetune": "train from a checkpoint on, on other accents",
-        "compare": "train every pooling with several seeds; macro F1 and EER on unseen speakers",
-    }.items():
-        sub = verbs.add_parser(verb, help=text, description=text)
-        sub.add_argument("--data", help=CORPUS)
-        sub.add_argument(*spellings("out_dir"), help="where everything is written; default runs/NAME")
-        presets = "default: laptop; for label files: paper"
-        sub.add_argument("--preset", choices=list(PRESETS), help=presets)
-        if verb == "features":
-            names = ("-i", "--list", "--audioFilesList")
-            sub.add_argument(*names, dest="list", help="audio paths; features are written beside them")
-        if verb == "compare":
-            sub.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="default: 1 2 3")
-        if verb == "finetune":
-            sub.add_argument("--checkpoint", required=True, help="the model to begin with")
-        if verb in ("train", "finetune"):
-            add_paths(sub.add_argument_group("label files, instead of --data"), LISTS)
-        if verb in ("run", "train", "finetune"):
-            sub.add_argument("--resume", action="store_true", help="go on from last.pt in out_dir")
-            sub.add_argument("--requeue", action="store_true", help="the same; where there is none, begin")
-        add_config_flags(sub, without=("pooling_method", "seed") if verb == "compare" else ())
-    for verb, text in {
-        "evaluate": "figures of a checkpoint on a split, as JSON",
-        "embed": "embeddings of audio files, as an .npz file",
-        "predict": "accent and probability of audio files, as CSV",
-        "score": "cosine scores of pairs, EER and minDCF, as JSON",
-    }.items():
-        sub = verbs.add_parser(verb, help=text, description=text)
-        sub.add_argument("--checkpoint", required=True, help="a .pt of a run, or a published .chkpt")
-        sub.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-        sub.add_argument("--n_fft", "--n-fft", type=int, help="for a published .chkpt, if not 512")
-        if verb == "evaluate":
-            sub.add_argument("--data", required=True, help="folder with a manifest.csv")
-            sub.add_argument("--split", default="test", help="train, validation or test (default)")
-        if verb == "score":
-            for name in ("clients", "impostors"):
-                sub.add_argument(f"--{name}", required=True, help="text file, two paths a line")
-            sub.add_argument(*spellings("data_dir"), help="folder before each path")
-            sub.add_argument("--output", help="CSV file to write: a, b, client, score")
-        if verb == "embed":
-            sub.add_argument("--output", required=True, help="the .npz file to write: paths, embeddings")
-        if verb in ("embed", "predict"):
-            sub.add_argument(
-                "files", nargs="+", metavar="FILE", help="audio that soundfile reads, or a .pickle"
-            )
-    return parser
+from .config import FEATURE_FIELDS, MODEL_FIELDS, PRESETS, Config, InputError
+from .flags import make_parser
 
 
 def settings(arguments: argparse.Namespace) -> tuple[Config, Path, Path | None]:
@@ -247,7 +145,7 @@ do_finetune = do_train
 
 def do_compare(arguments: argparse.Namespace) -> int:
     """accentlib compare"""
-    from .compare import compare, draw_comparison, report_comparison
+    from .comparison import compare, draw_comparison, report_comparison
 
     config, out_dir, _ = settings(arguments)
     rows = compare(arguments.data, config, out_dir, seeds=arguments.seeds)

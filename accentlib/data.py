@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from .audio import load_audio
 from .augment import augment_wave, training_window
-from .config import SHORTEST_SLICE, Config
+from .config import SHORTEST_SLICE, Config, InputError
 from .corpus import audio_beside
 from .features import normalise, wave_log_mel
 from .store import FeatureStore
@@ -96,10 +96,24 @@ def collate(items: list[tuple[np.ndarray, int]]) -> Batch:
     return *pad(windows), torch.tensor(targets)
 
 
+def check_augmentation(table: pd.DataFrame, config: Config) -> None:
+    """Raise an InputError if training utterances cannot be changed as the configuration wants."""
+    if config.wave_augment:
+        without = next((path for path in table["path"] if audio_beside(path) is None), None)
+        if without:
+            raise InputError(f"wave_augment needs the audio: there is none beside {without}")
+    if (config.wave_augment or config.tract_range) and not config.sample_rate:
+        raise InputError("the features do not say their sample rate; give it by --sample_rate")
+
+
 def training_loader(
     store: FeatureStore, table: pd.DataFrame, labels: Sequence[str], config: Config
 ) -> DataLoader:
-    """Batches of random windows; set ``loader.batch_sampler.epoch`` before each pass."""
+    """Batches of random windows; set ``loader.batch_sampler.epoch`` before each pass.
+
+    Raises InputError if the configuration asks for augmentation that these utterances do not allow.
+    """
+    check_augmentation(table, config)
     dataset = WindowDataset(store, table, labels, config)
     return DataLoader(
         dataset,

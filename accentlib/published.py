@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from .config import PUBLISHED_NAMES, Config, InputError
@@ -36,16 +37,23 @@ def published_config(settings: Mapping[str, Any]) -> Config:
     Paths, names and other settings that change neither features nor model nor training are passed over.
     """
     fields = Config().to_dict()
-    ours = {PUBLISHED_NAMES.get(name, name): value for name, value in settings.items()}
+    ours = {PUBLISHED_NAMES.get(name, name): plain(value) for name, value in settings.items()}
     return Config.from_dict({name: value for name, value in ours.items() if name in fields})
 
 
-def from_published(state_dict: Mapping[str, torch.Tensor], settings: Mapping[str, Any]) -> AccentNet:
+def plain(value: Any) -> Any:
+    """A number of NumPy as Python's own; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def from_published(
+    state_dict: Mapping[str, torch.Tensor | np.ndarray], settings: Mapping[str, Any]
+) -> AccentNet:
     """A model with weights of the published trainer.
 
     Parameters
     ----------
-    state_dict : dict of str to torch.Tensor
+    state_dict : dict of str to torch.Tensor or np.ndarray
         Weights under their published names.
     settings : dict
         Options under their published names (``kernel_size``, ``scalingFactor`` and so on), and
@@ -59,10 +67,11 @@ def from_published(state_dict: Mapping[str, torch.Tensor], settings: Mapping[str
 
     Raises InputError if settings are missing or out of range, or the weights do not fit them.
     """
-    classes = settings.get("num_accents", settings.get("num_spkrs"))  # the speaker version's name
+    classes = plain(settings.get("num_accents", settings.get("num_spkrs")))  # the speaker version's name
     if not isinstance(classes, int) or classes < 1:
         raise InputError(f"the settings need num_accents, the number of classes, not {classes!r}")
     model = AccentNet(published_config(settings), [str(label) for label in range(classes)])
-    weights = {our_name(name): w for name, w in state_dict.items() if not name.startswith(UNUSED)}
+    used = {name: w for name, w in state_dict.items() if not name.startswith(UNUSED)}
+    weights = {our_name(name): torch.as_tensor(w) for name, w in used.items()}
     load_weights(model, weights, name="published weights")
     return model.eval()

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from .checkpoint import load_model, read_checkpoint, save_checkpoint
 from .config import Config, InputError
-from .corpus import audio_beside, corpus_sample_rate, select
+from .corpus import corpus_sample_rate, select
 from .data import training_loader
 from .device import get_device, get_precision
 from .files import replacing
@@ -78,7 +78,6 @@ class Trainer:
         unknown = sorted(set(self.validation.rows["accent"]) - set(labels))
         if unknown:
             raise InputError(f"accent {unknown[0]!r} is in the validation split and not in train")
-        check_perturbation(train, self.config)
         torch.manual_seed(self.config.seed)
         self.device = get_device(self.config.device)
         self.precision = get_precision(self.config.precision, self.device)
@@ -286,16 +285,6 @@ class Trainer:
             truth, predicted, labels, ax=Figure((side, side), layout="constrained").subplots()
         )
         board.add_figure("confusion", ax.figure, self.step)
-
-
-def check_perturbation(train: pd.DataFrame, config: Config) -> None:
-    """Raise an InputError if training utterances cannot be changed as the configuration wants."""
-    if config.wave_augment:
-        without = next((path for path in train["path"] if audio_beside(path) is None), None)
-        if without:
-            raise InputError(f"wave_augment needs the audio: there is none beside {without}")
-    if (config.wave_augment or config.tract_range) and not config.sample_rate:
-        raise InputError("the features do not say their sample rate; give it by --sample_rate")
 
 
 def train(

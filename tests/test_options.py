@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from accentlib.__main__ import main, make_parser, spellings
+from accentlib.__main__ import main
 from accentlib.augment import augment_wave
 from accentlib.checkpoint import load_model, read_checkpoint
 from accentlib.config import PUBLISHED_NAMES, Config, InputError
 from accentlib.corpus import read_corpus
 from accentlib.data import EpochSampler, training_loader
 from accentlib.device import get_device
+from accentlib.flags import make_parser, spellings
 from accentlib.lists import label_corpus
 from accentlib.model import AccentNet
 from accentlib.optimizer import make_optimizer, plateau_rate

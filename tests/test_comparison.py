@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from accentlib.__main__ import main
-from accentlib.compare import comparison_table, eer_change
+from accentlib.comparison import comparison_table, eer_change
 from accentlib.config import POOLINGS
 from conftest import TINY, write_corpus
 
