@@ -268,7 +268,7 @@ class Trainer:
             os.utime(self.out_dir / "best.pt")  # as published, the newest checkpoint is the best
         if self.progress:
             measured = [f"{NAMES[k]} {x:.1%}" for k, x in figures.items() if not math.isnan(x)]
-            where = f"epoch {self.epoch}, update {self.step}"
+            where = f"epoch {self.epoch + (self.batch > 0)}, update {self.step}"
             tqdm.write(f"{where}: validation {', '.join(measured)}", file=sys.stderr)
 
     def draw_confusion(self, board, predicted: list[str]) -> None:

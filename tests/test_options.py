@@ -248,7 +248,7 @@ def test_wave_augmentation_changes_what_is_trained_on_and_needs_the_audio(lists,
 
 
 def test_finetuning_replaces_the_head_and_keeps_the_front_end_frozen(lists, corpus_dir, tmp_path):
-    base = small(max_epochs=1, sample_rate=0)
+    base = small(max_epochs=1, sample_rate=0, batch_norm=True)
     Trainer(read_corpus(corpus_dir), base, tmp_path / "base", progress=False).train()
     (tmp_path / "names.csv").write_text("label,name\n0,outer\n1,low\n2,outer\n")
     argv = train_argv(lists, tmp_path / "m", "--label_names", str(tmp_path / "names.csv"))
