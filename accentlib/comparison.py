@@ -96,7 +96,7 @@ def train_and_test(table: pd.DataFrame, config: Config, out_dir: Path, *, progre
     log_mels = [normalise(trainer.store[path], config.normalization) for path in test["path"]]
     embeddings, logits = forward_log_mels(model, log_mels)
     predicted = [model.labels[i] for i in logits.argmax(axis=1)]
-    best = max(trainer.history, key=lambda row: row["macro_f1"])
+    best = max(trainer.history, key=trainer.validation.score)
     figures = corpus_metrics(test, predicted, model.labels)
     figures["eer"] = equal_error_rate(*accent_scores(embeddings, test))
     return {

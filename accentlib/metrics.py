@@ -11,6 +11,13 @@ from .embeddings import cosine_scores
 from .features import normalise
 from .store import FeatureStore
 
+NAMES = {  # of the figures; accuracy is micro F1 as well
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "accuracy": "accuracy",
+    "eer": "EER",
+}
+
 
 def classification_metrics(truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> dict:
     """Balanced accuracy, macro F1, and beside them chance and always naming the commonest accent.

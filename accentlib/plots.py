@@ -8,7 +8,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from .validation import NAMES
+from .metrics import NAMES
 
 MARKERS = "osD^vp*<>hXPd"
 

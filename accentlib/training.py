@@ -19,10 +19,11 @@ from .corpus import corpus_sample_rate, select
 from .data import training_loader
 from .device import get_device, get_precision
 from .files import replacing
+from .metrics import NAMES
 from .model import AccentNet, load_weights
 from .optimizer import averaging, cosine_rate, make_optimizer, plateau_rate
 from .store import FeatureStore, open_store
-from .validation import NAMES, Validation
+from .validation import Validation
 
 
 def prepare(table: pd.DataFrame, config: Config, folder: str | Path) -> tuple[Config, FeatureStore]:

@@ -9,16 +9,9 @@ from .config import Config, InputError
 from .corpus import select
 from .embeddings import forward_log_mels
 from .features import normalise
-from .metrics import accent_scores, classification_metrics, equal_error_rate, pair_scores
+from .metrics import NAMES, accent_scores, classification_metrics, equal_error_rate, pair_scores
 from .model import AccentNet
 from .store import FeatureStore
-
-NAMES = {  # of the figures; accuracy is micro F1 as well
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "accuracy": "accuracy",
-    "eer": "EER",
-}
 
 
 class Validation:
