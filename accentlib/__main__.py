@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from .config import FEATURE_FIELDS, MODEL_FIELDS, PRESETS, Config, InputError
-from .flags import make_parser
+from .flags import LISTS, make_parser
 
 
 def settings(arguments: argparse.Namespace) -> tuple[Config, Path, Path | None]:
@@ -58,8 +58,13 @@ def make_trainer(arguments: argparse.Namespace, config: Config, out_dir: Path):
     from .lists import label_corpus, read_pairs
     from .training import Trainer
 
+    sources = {name: value for name in ("data", *LISTS) if (value := getattr(arguments, name))}
     if arguments.data:
-        return Trainer(read_corpus(arguments.data, seed=config.seed), config, out_dir)
+        return Trainer(read_corpus(arguments.data, seed=config.seed), config, out_dir, sources=sources)
+    if not (arguments.valid_labels_path or arguments.valid_clients):
+        raise InputError(
+            "nothing to validate on; give --valid_labels_path, or --valid_clients and -impostors"
+        )
     table, labels = label_corpus(
         arguments.train_labels_path,
         arguments.valid_labels_path,
@@ -72,7 +77,7 @@ def make_trainer(arguments: argparse.Namespace, config: Config, out_dir: Path):
         if not (arguments.valid_clients and arguments.valid_impostors):
             raise InputError("--valid_clients and --valid_impostors are needed both")
         pairs = read_pairs(arguments.valid_clients, arguments.valid_impostors, arguments.valid_data_dir)
-    return Trainer(table, config, out_dir, labels=labels, pairs=pairs)
+    return Trainer(table, config, out_dir, labels=labels, pairs=pairs, sources=sources)
 
 
 def free_folder(parent: Path, name: str) -> Path:
@@ -135,8 +140,8 @@ def do_train(arguments: argparse.Namespace) -> int:
     elif arguments.verb == "finetune":
         trainer.start_from(arguments.checkpoint)
     trainer.train()
-    what = "macro F1" if config.criterion == "macro_f1" else "1 - EER"
-    print(f"best validation {what} {trainer.best:.1%}: {out_dir / 'best.pt'}", file=sys.stderr)
+    best = f"EER {1 - trainer.best:.1%}" if config.criterion == "eer" else f"macro F1 {trainer.best:.1%}"
+    print(f"best validation {best}: {out_dir / 'best.pt'}", file=sys.stderr)
     return report(trainer.store.problems)
 
 

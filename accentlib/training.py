@@ -52,6 +52,8 @@ class Trainer:
         Show bars and a line a validation on stderr.
     features_dir : str or Path, optional
         Where the features are or are made, for runs that share them; ``out_dir/features`` by default.
+    sources : dict of str to str, optional
+        Where the table and the pairs were read from; noted in ``config.pkl`` beside the configuration.
     """
 
     def __init__(
@@ -64,7 +66,9 @@ class Trainer:
         pairs: pd.DataFrame | None = None,
         progress: bool = True,
         features_dir: str | Path | None = None,
+        sources: dict[str, str] | None = None,
     ):
+        self.sources = sources or {}
         self.out_dir, self.progress = Path(out_dir), progress
         self.out_dir.mkdir(parents=True, exist_ok=True)
         wanted = table[["path"]]
@@ -155,7 +159,7 @@ class Trainer:
         from torch.utils.tensorboard import SummaryWriter
 
         with replacing(self.out_dir / "config.pkl") as temporary:
-            content = {**self.config.to_dict(), "labels": self.model.labels}
+            content = {**self.config.to_dict(), **self.sources, "labels": self.model.labels}
             temporary.write_bytes(pickle.dumps(content, protocol=2))
         config, sampler = self.config, self.loader.batch_sampler
         updates = math.ceil(len(sampler) / config.gradient_accumulation) * config.max_epochs

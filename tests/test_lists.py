@@ -173,6 +173,7 @@ def test_a_run_in_the_published_style_leaves_configuration_checkpoints_and_tenso
     assert main(train_argv(lists, out_dir, "--validate_every", "2", "--max_epochs", "3")) == 0
     settings = read_pickle(out_dir / "config.pkl")
     assert settings["labels"] == ["0", "1", "2"] and settings["learning_rate"] == 1e-4  # the paper preset's
+    assert settings["train_labels_path"] == f"{lists}/train.lst" and "valid_clients" not in settings
     assert settings["kernel_size"] == TINY["kernel_size"] and settings["sample_rate"] == RATE
     newest = max(out_dir.glob("*.pt"), key=lambda p: p.stat().st_mtime_ns)
     assert newest.name == "best.pt"
@@ -305,7 +306,7 @@ def test_pairs_alone_choose_the_best_model_as_in_the_speaker_version(lists, tmp_
     history = pd.DataFrame(content["training"]["history"])
     assert history["eer"].between(0, 1).all() and history["macro_f1"].isna().all()
     assert content["training"]["counters"]["best"] == pytest.approx(1 - history["eer"].min())
-    assert "best validation 1 - EER" in capsys.readouterr().err
+    assert f"best validation EER {history['eer'].min():.1%}" in capsys.readouterr().err
     del argv[at + 2 : at + 4]
     assert main([*argv, "--out_dir", str(tmp_path / "n")]) == 2
     assert "--valid_clients and --valid_impostors are needed both" in capsys.readouterr().err
