@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .config import PUBLISHED_NAMES, Config, InputError
+from .config import FEATURE_FIELDS, MODEL_FIELDS, PUBLISHED_NAMES, Config, InputError
 from .model import AccentNet, load_weights
 
 RENAMED = (
@@ -19,6 +19,9 @@ RENAMED = (
     (r"^preLayer\.", "fc3."),
     (r"^predictionLayer\.W$", "am_softmax.weight"),
 )
+FIELDS = (
+    *FEATURE_FIELDS, "normalization", *MODEL_FIELDS, "mask_prob", "scaling_factor", "margin_factor", "annealing",
+)  # fmt: skip
 UNUSED = ("b1.", "b3.")  # batch norms that the published network builds and never calls
 
 
@@ -34,11 +37,10 @@ def our_name(name: str) -> str:
 def published_config(settings: Mapping[str, Any]) -> Config:
     """The configuration that published settings stand for; what they do not say is the paper's.
 
-    Paths, names and other settings that change neither features nor model nor training are passed over.
+    Paths and what was for training alone (whatever its values, it is over) are passed over.
     """
-    fields = Config().to_dict()
     ours = {PUBLISHED_NAMES.get(name, name): plain(value) for name, value in settings.items()}
-    return Config.from_dict({name: value for name, value in ours.items() if name in fields})
+    return Config.from_dict({name: ours[name] for name in FIELDS if name in ours})
 
 
 def plain(value: Any) -> Any:

@@ -26,6 +26,7 @@ def golden_model(path):
         "front_end": front_end, "kernel_size": 16, "pooling_method": pooling, "heads_number": 4,
         "embedding_size": 12, "scalingFactor": 30.0, "marginFactor": 0.4, "annealing": bool(annealed),
         "mask_prob": 0.3, "num_accents": 5, "feature_size": 80, "out_dir": "./models/model1",
+        "window_size": 1.0, "randomSlicing": True, "batch_size": 1, "requeue": False, "data_mode": "normal",
     }  # fmt: skip
     weights = {k.removeprefix("weight:"): torch.from_numpy(v) for k, v in numbers.items() if "weight:" in k}
     return numbers, weights, settings
