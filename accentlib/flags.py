@@ -23,14 +23,16 @@ def spellings(name: str) -> list[str]:
 
 def add_config_flags(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
     """A flag for each field of :class:`Config`."""
-    group = parser.add_argument_group("configuration (defaults: those of the preset)")
+    group = parser.add_argument_group("configuration, with the defaults of the presets")
+    presets = {name: preset().to_dict() for name, preset in PRESETS.items()}
     for field in dataclasses.fields(Config):
         if field.name in without:
             continue
         kind: dict = {"type": field.type, "choices": field.metadata["choices"]}
         if field.type is bool:
             kind = {"action": argparse.BooleanOptionalAction}
-        text = field.metadata["help"].replace("%", "%%")
+        defaults = ", ".join(f"{name} {values[field.name]}" for name, values in presets.items())
+        text = f"{field.metadata['help']} ({defaults})".replace("%", "%%")
         names = spellings(field.name)
         group.add_argument(*names, dest=field.name, default=argparse.SUPPRESS, help=text, **kind)
 
@@ -64,7 +66,8 @@ def make_parser() -> argparse.ArgumentParser:
         "finetune": "train from a checkpoint on, on other accents",
         "compare": "train every pooling with several seeds; macro F1 and EER on unseen speakers",
     }.items():
-        sub = verbs.add_parser(verb, help=text, description=text)
+        usage = f"accentlib {verb} [options]"
+        sub = verbs.add_parser(verb, help=text, description=text, usage=usage)
         sub.add_argument("--data", help=CORPUS)
         sub.add_argument(*spellings("out_dir"), help="where everything is written; default runs/NAME")
         presets = "default: laptop; for label files: paper"
