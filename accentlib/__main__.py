@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import itertools
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -221,6 +222,7 @@ def do_score(arguments: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; the exit status is 0, 1 (some files could not be used) or 2 (nothing was done)."""
+    os.environ.setdefault("MPLBACKEND", "Agg")  # pictures go to files; no display is needed
     arguments = make_parser().parse_args(argv)
     try:
         return globals()[f"do_{arguments.verb}"](arguments)

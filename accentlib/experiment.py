@@ -115,42 +115,44 @@ def draw(
     metrics: dict[str, Any],
 ) -> None:
     """Write the run's pictures as PNG files."""
-    import matplotlib
-
-    matplotlib.use("Agg")
     import matplotlib.pyplot as plt
     import seaborn as sns
 
+    folder.mkdir(parents=True, exist_ok=True)
+    with sns.axes_style("white"), sns.plotting_context("notebook"), plt.ioff():
+        for name, (ax, title) in _pictures(model, test, answers, history, metrics).items():
+            note = f"\n{metrics['note'].split(':')[0]}" if metrics["note"] else ""
+            ax.set_title(title + note, fontsize=11)
+            ax.figure.savefig(folder / f"{name}.png", dpi=150, bbox_inches="tight")
+            plt.close(ax.figure)
+
+
+def _pictures(
+    model: AccentNet, test: pd.DataFrame, answers: Answers, history: pd.DataFrame, metrics: dict[str, Any]
+) -> dict[str, tuple[Any, str]]:
+    """Axes and title of each picture, by name."""
     from . import plots
 
-    sns.set_theme(style="white")
-    folder.mkdir(parents=True, exist_ok=True)
-    note = f"\n{metrics['note'].split(':')[0]}" if metrics["note"] else ""
-
-    def save(ax, name: str, title: str) -> None:
-        ax.set_title(title + note, fontsize=11)
-        ax.figure.savefig(folder / f"{name}.png", dpi=150, bbox_inches="tight")
-        plt.close(ax.figure)
-
+    chance = metrics["chance"]
     speakers = f"{metrics['speakers']} unseen speakers"
-    save(plots.plot_history(history, chance=metrics["chance"]), "training", "Learning, epoch by epoch")
-    title = (
-        f"Balanced accuracy {metrics['balanced_accuracy']:.1%} on {speakers} (chance {metrics['chance']:.1%})"
-    )
-    save(
-        plots.plot_confusion(test["accent"], answers.accents(model.labels), model.labels), "confusion", title
-    )
+    accuracy = f"Balanced accuracy {metrics['balanced_accuracy']:.1%} on {speakers} (chance {chance:.1%})"
+    confusion = plots.plot_confusion(test["accent"], answers.accents(model.labels), model.labels)
+    pictures = {
+        "training": (plots.plot_history(history, chance=chance), "Learning, epoch by epoch"),
+        "confusion": (confusion, accuracy),
+    }
     if len(test) >= 4:
         points, caption = plots.project_tsne(answers.embeddings, seed=model.config.seed)
         by_accent = plots.plot_tsne(points, test["accent"], caption=caption)
-        save(by_accent, "tsne_accent", f"Accent embeddings of {speakers}")
         by_speaker = plots.plot_tsne(points, test["speaker"], caption=caption, legend_title="speaker")
-        save(by_speaker, "tsne_speaker", f"The same points by speaker ({speakers})")
+        pictures["tsne_accent"] = (by_accent, f"Accent embeddings of {speakers}")
+        pictures["tsne_speaker"] = (by_speaker, f"The same points by speaker ({speakers})")
     first = test.iloc[0]
     log_mels, weights = attention(model, first["path"])
     if weights.frames is not None:
         ax = plots.plot_attention(log_mels, weights.frames.mean(axis=1))
-        save(ax, "attention", f"Where the network listens: {first['speaker']}, {first['accent']}")
+        pictures["attention"] = (ax, f"Where the network listens: {first['speaker']}, {first['accent']}")
+    return pictures
 
 
 def score_pairs(model: AccentNet, pairs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any], dict[str, str]]:

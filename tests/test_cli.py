@@ -40,6 +40,14 @@ def test_run_leaves_model_figures_and_pictures(run_dir):
     assert pictures == {"training", "confusion", "tsne_accent", "tsne_speaker", "attention"}
 
 
+def test_drawing_leaves_matplotlib_as_it_was(corpus_dir, tmp_path):
+    import matplotlib.pyplot as plt
+
+    before = dict(plt.rcParams)
+    assert main(["run", "--data", str(corpus_dir), "--out_dir", str(tmp_path / "run"), *FLAGS]) == 0
+    assert dict(plt.rcParams) == before and not plt.get_fignums()
+
+
 def test_evaluate_prints_json_that_agrees_with_the_run(run_dir, corpus_dir, capsys):
     argv = ["evaluate", "--checkpoint", str(run_dir / "best.pt"), "--data", str(corpus_dir)]
     assert main([*argv, "--split", "test"]) == 0
