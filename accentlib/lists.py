@@ -115,11 +115,13 @@ def in_folder(data_dir: str | Path | None, path: str) -> str:
 
 
 def feature_file(data_dir: str | Path | None, path: str, place: str) -> str:
-    """The feature file of a listed path.
+    """The feature file of a listed path, which may also name it, or its audio, with the extension.
 
     Raises InputError, which begins with ``place``, if there is none.
     """
-    file = in_folder(data_dir, path) + ".pickle"
+    with_extension = path.lower().endswith((".pickle", *AUDIO_SUFFIXES))
+    stem = path[: path.rindex(".")] if with_extension else path
+    file = in_folder(data_dir, stem) + ".pickle"
     if not Path(file).is_file():
         raise InputError(f"{place}: {file}: no such feature file; accentlib features -i LIST makes it")
     return file
@@ -256,12 +258,17 @@ def read_pairs(
     for path, client in ((clients, True), (impostors, False)):
         for number, pair in read_lines(path, 2):
             place = f"{path}: line {number}"
-            files = []
-            for name in pair:
-                found = find_audio(in_folder(data_dir, name)) if audio else None
-                pickle_there = Path(in_folder(data_dir, name) + ".pickle").is_file()
-                files.append(
-                    str(found) if found and not pickle_there else feature_file(data_dir, name, place)
-                )
+            files = [pair_file(data_dir, name, place, audio) for name in pair]
             rows.append((*files, client))
     return pd.DataFrame(rows, columns=["a", "b", "client"])
+
+
+def pair_file(data_dir: str | Path | None, name: str, place: str, audio: bool) -> str:
+    """The feature file of a path in a pair; with ``audio``, where there is none, the audio file."""
+    try:
+        return feature_file(data_dir, name, place)
+    except InputError:
+        found = find_audio(in_folder(data_dir, name)) if audio else None
+        if found is None:
+            raise
+        return str(found)

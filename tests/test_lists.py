@@ -283,6 +283,24 @@ def test_score_gives_cosines_eer_and_min_dcf(lists, tmp_path, capsys):
     assert scores["client"].tolist() == [True, True, False, False]
 
 
+def test_listed_paths_may_have_their_extension(lists, tmp_path):
+    (tmp_path / "train.lst").write_text("low_0_0.pickle 1 -1\nhigh_0_0.wav 0 -1\nmiddle_0_0 2 None\n")
+    table, _ = label_corpus(tmp_path / "train.lst", None, lists / "audio")
+    assert [p.rsplit("/", 1)[1] for p in table["path"]] == [
+        f"{n}_0_0.pickle" for n in ("low", "high", "middle")
+    ]
+
+
+def test_pairs_of_audio_without_features(tmp_path):
+    sf.write(tmp_path / "a.wav", tone(300), RATE)
+    sf.write(tmp_path / "b.flac", tone(300), RATE)
+    (tmp_path / "pairs.ndx").write_text("a b\na.wav b\n")
+    pairs = read_pairs(tmp_path / "pairs.ndx", tmp_path / "pairs.ndx", tmp_path, audio=True)
+    assert set(pairs["a"]) == {f"{tmp_path}/a.wav"} and set(pairs["b"]) == {f"{tmp_path}/b.flac"}
+    with pytest.raises(InputError, match="pairs.ndx: line 1: .*a.pickle: no such feature file"):
+        read_pairs(tmp_path / "pairs.ndx", tmp_path / "pairs.ndx", tmp_path)
+
+
 def test_pairs_name_the_line_that_is_wrong(lists, tmp_path):
     (tmp_path / "bad.ndx").write_text("low_0_0 low_0_1\nlow_0_0\n")
     with pytest.raises(InputError, match="bad.ndx: line 2 has 1 columns, not 2"):
