@@ -164,7 +164,8 @@ class Trainer:
         config, sampler = self.config, self.loader.batch_sampler
         updates = math.ceil(len(sampler) / config.gradient_accumulation) * config.max_epochs
         started, losses = time.monotonic() - self.seconds, []
-        with SummaryWriter(self.out_dir / "tensorboard") as board:
+        # what a killed run wrote after its last checkpoint is written again
+        with SummaryWriter(self.out_dir / "tensorboard", purge_step=self.step + 1) as board:
             while self.epoch < config.max_epochs and not self.exhausted:
                 sampler.epoch, sampler.first_batch = self.epoch, self.batch
                 self.model.front_end.requires_grad_(not self.frozen)
