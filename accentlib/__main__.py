@@ -172,9 +172,15 @@ def _model(arguments: argparse.Namespace):
 
 def do_evaluate(arguments: argparse.Namespace) -> int:
     """accentlib evaluate"""
-    from .experiment import evaluate
+    from .experiment import evaluate, evaluate_labels
 
-    metrics = evaluate(_model(arguments), arguments.data, arguments.split)
+    if (arguments.data is None) == (arguments.labels_path is None):
+        raise InputError("evaluate needs either --data or --labels_path")
+    model = _model(arguments)
+    if arguments.data:
+        metrics = evaluate(model, arguments.data, arguments.split)
+    else:
+        metrics = evaluate_labels(model, arguments.labels_path, arguments.data_dir, arguments.label_names)
     print(json.dumps(metrics, indent=2))
     return report(metrics["problems"])
 

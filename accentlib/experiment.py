@@ -11,6 +11,7 @@ from .config import Config, InputError
 from .corpus import corpus_note, read_corpus, select
 from .embeddings import Answers, attention, listen
 from .files import replacing
+from .lists import name_labels, read_label_names, read_labels
 from .metrics import baselines, corpus_metrics, equal_error_rate, min_dcf, neighbour_metrics, pair_scores
 from .model import AccentNet
 from .training import Trainer
@@ -88,6 +89,28 @@ def evaluate(model: AccentNet, data: str | Path, split: str = "test") -> dict[st
     table = select(read_corpus(data, seed=model.config.seed), split)
     _, answers, metrics = evaluate_table(model, table)
     return metrics | {"split": split, "note": corpus_note(data), "problems": answers.problems}
+
+
+def evaluate_labels(
+    model: AccentNet,
+    labels_path: str | Path,
+    data_dir: str | Path | None = None,
+    label_names: str | Path | None = None,
+) -> dict[str, Any]:
+    """Figures of a model on a label file (:func:`accentlib.lists.read_labels`), as :func:`evaluate` gives them.
+
+    A model whose accents have names needs the table that gave them, ``label_names``. Who speaks is not in label files: that these are other speakers than those of the training is for the
+    caller to know.
+
+    Raises InputError if a line cannot be used, or is of an accent that the model does not know.
+    """
+    table = read_labels(labels_path, data_dir)
+    names = [str(label) for label in range(len(model.labels))]
+    if label_names:
+        names = read_label_names(label_names)
+    table["accent"] = name_labels(table, names, labels_path)
+    _, answers, metrics = evaluate_table(model, table)
+    return metrics | {"problems": answers.problems}
 
 
 def summary(metrics: dict[str, Any], out_dir: Path) -> str:

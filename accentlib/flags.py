@@ -86,7 +86,7 @@ def make_parser() -> argparse.ArgumentParser:
             sub.add_argument("--requeue", action="store_true", help="the same; where there is none, begin")
         add_config_flags(sub, without=("pooling_method", "seed") if verb == "compare" else ())
     for verb, text in {
-        "evaluate": "figures of a checkpoint on a split, as JSON",
+        "evaluate": "figures of a checkpoint on a split or a label file, as JSON",
         "embed": "embeddings of audio files, as an .npz file",
         "predict": "accent and probability of audio files, as CSV",
         "score": "cosine scores of pairs, EER and minDCF, as JSON",
@@ -96,7 +96,9 @@ def make_parser() -> argparse.ArgumentParser:
         sub.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
         sub.add_argument("--n_fft", "--n-fft", type=int, help="for a published .chkpt, if not 512")
         if verb == "evaluate":
-            sub.add_argument("--data", required=True, help="folder with a manifest.csv")
+            sub.add_argument("--data", help=CORPUS)
+            labels = {"labels_path": "a label file, instead", "data_dir": "folder before each path of it"}
+            add_paths(sub, labels | {"label_names": LISTS["label_names"]})
             sub.add_argument("--split", default="test", help="train, validation or test (default)")
         if verb == "score":
             for name in ("clients", "impostors"):

@@ -175,6 +175,20 @@ def read_label_names(path: str | Path) -> list[str]:
     return [names[label] for label in order]
 
 
+def name_labels(rows: pd.DataFrame, names: list[str], path: str | Path) -> list[str]:
+    """The accent of each row of a label file.
+
+    Raises InputError, with the line, if a label has no name.
+    """
+    outside = rows[rows["label"] >= len(names)]
+    if len(outside):
+        label, line = outside[["label", "line"]].iloc[0]
+        raise InputError(
+            f"{path}: line {line}: label {label} is outside 0..{len(names) - 1} ({len(names)} labels)"
+        )
+    return [names[label] for label in rows["label"]]
+
+
 def label_corpus(
     train_labels: str | Path,
     valid_labels: str | Path | None,
@@ -215,18 +229,13 @@ def label_corpus(
     files = {"train": train_labels, "validation": valid_labels}
     labels: dict[str, tuple[str, int]] = {}
     for split, part in parts.items():
-        for path, label, line in part.itertuples(index=False):
-            place = f"{files[split]}: line {line}"
-            if label >= len(names):
-                raise InputError(
-                    f"{place}: label {label} is outside 0..{len(names) - 1} ({len(names)} labels)"
-                )
+        part["accent"], part["split"] = name_labels(part, names, files[split]), split
+        for path, label, line in part[["path", "label", "line"]].itertuples(index=False):
             if labels.setdefault(path, (split, label)) != (split, label):
                 other, was = labels[path]
                 what = f"in {files[other]} as well" if other != split else f"listed with label {was} as well"
-                raise InputError(f"{place}: {path} is {what}")
-    table = pd.concat([part.assign(split=split) for split, part in parts.items()], ignore_index=True)
-    table["accent"] = [names[label] for label in table["label"]]
+                raise InputError(f"{files[split]}: line {line}: {path} is {what}")
+    table = pd.concat(parts.values(), ignore_index=True)
     accents = list(dict.fromkeys(names))
     if len(accents) < 2:
         raise InputError(f"{train_labels}: only one accent, {accents[0]!r}; two are needed")

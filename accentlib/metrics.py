@@ -40,9 +40,9 @@ def classification_metrics(truth: Sequence[str], predicted: Sequence[str], label
 
 
 def corpus_metrics(table: pd.DataFrame, predicted: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
-    """:func:`classification_metrics` of a corpus's rows, with the numbers of speakers and clips."""
+    """:func:`classification_metrics` of a corpus's rows, with the numbers of speakers (if known) and clips."""
     return classification_metrics(table["accent"], predicted, labels) | {
-        "speakers": int(table["speaker"].nunique()),
+        "speakers": int(table["speaker"].nunique()) if "speaker" in table else None,
         "clips": len(table),
     }
 

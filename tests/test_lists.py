@@ -194,6 +194,28 @@ def test_a_run_in_the_published_style_leaves_configuration_checkpoints_and_tenso
     assert rows["accent"][0] == rows["accent"][1] and rows["probability"][0] == rows["probability"][1]
 
 
+def test_a_label_file_is_evaluated(lists, tmp_path, capsys):
+    assert main(train_argv(lists, tmp_path / "m", "--validate_every", "2")) == 0
+    capsys.readouterr()
+    argv = [
+        "evaluate",
+        "--checkpoint",
+        f"{tmp_path}/m/best.pt",
+        "--data_dir",
+        f"{lists}/audio",
+        "--labels_path",
+    ]
+    assert main([*argv, f"{lists}/test.lst"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["clips"] == 9 and figures["speakers"] is None and figures["chance"] == pytest.approx(1 / 3)
+    (tmp_path / "bad.lst").write_text("low_1_0 3 -1\n")
+    assert main([*argv, str(tmp_path / "bad.lst")]) == 2
+    assert "bad.lst: line 1: label 3 is outside 0..2" in capsys.readouterr().err
+    (tmp_path / "names.csv").write_text("label,name\n0,tenor\n1,1\n2,2\n")
+    assert main([*argv, f"{lists}/test.lst", "--label_names", str(tmp_path / "names.csv")]) == 2
+    assert "the accent 'tenor'; the model knows 0, 1, 2" in capsys.readouterr().err
+
+
 def test_label_names_merge_and_order_labels(lists, tmp_path):
     (tmp_path / "names.csv").write_text("label,name\n0,outer\n2,outer\n1,low\n")
     folder = lists / "audio"
