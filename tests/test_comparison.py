@@ -44,5 +44,5 @@ def test_the_table_and_the_change_by_hand():
     assert table.loc["MHA", "eer_mean"] == pytest.approx(0.15)
     assert table.loc["MHA", "eer_std"] == pytest.approx(np.std([0.1, 0.2], ddof=1))
     change = eer_change(pd.DataFrame(rows))
-    assert change.loc["Attention", "mean"] == pytest.approx((0.5 + 0.25) / 2)
-    assert change.loc["MHA", "mean"] == pytest.approx((0 - 0.5) / 2)
+    assert change.loc["Attention", "mean"] == pytest.approx(-(0.5 + 0.25) / 2)
+    assert change.loc["MHA", "mean"] == pytest.approx((0 + 0.5) / 2)
