@@ -182,6 +182,8 @@ def plot_tsne(
 def plot_comparison(rows: pd.DataFrame, figure: str = "eer", *, ax: Axes | None = None) -> Axes:
     """One figure of a comparison of poolings: a dot a seed, a bar for the mean, whiskers of one deviation.
 
+    A dotted line is what guessing would give, where it is in sight.
+
     Parameters
     ----------
     rows : pandas.DataFrame
@@ -197,6 +199,9 @@ def plot_comparison(rows: pd.DataFrame, figure: str = "eer", *, ax: Axes | None 
         ax.bar(i, values.mean(), yerr=values.std(), color=colour, alpha=0.35, width=0.6, capsize=6)
         spread = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else [0.0]
         ax.plot(i + np.asarray(spread), values, "o", color=colour, mec="white", mew=0.5)
+    chance = 0.5 if figure == "eer" else rows["chance"].iloc[0]
+    if chance < 1.2 * rows[figure].max():
+        ax.axhline(chance, color="0.5", ls=":", lw=1)
     ax.set(ylabel=NAMES[figure], xticks=range(len(names)), xticklabels=names)
     ax.yaxis.set_major_formatter("{x:.0%}")
     return ax
