@@ -4,7 +4,7 @@ import codecs
 import json
 import pickle
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -43,18 +43,6 @@ ALLOWED = {
 }
 
 
-def load_plain_pickle(file: BinaryIO, name: str) -> Any:
-    """The object of a pickle.
-
-    Raises InputError, one line that begins with ``name``, if it is damaged or holds other types.
-    """
-    try:
-        return PlainUnpickler(file).load()
-    except Exception as error:  # a damaged pickle can raise nearly anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{name}: not a pickle of arrays and plain types alone ({reason})") from None
-
-
 def read_pickle(path: str | Path) -> Any:
     """What a pickle of plain types holds, such as the ``config.pkl`` of a training run.
 
@@ -64,7 +52,11 @@ def read_pickle(path: str | Path) -> Any:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     with path.open("rb") as file:
-        return load_plain_pickle(file, str(path))
+        try:
+            return PlainUnpickler(file).load()
+        except Exception as error:  # a damaged pickle can raise nearly anything
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(f"{path}: not a pickle of arrays and plain types alone ({reason})") from None
 
 
 def read_features(path: str | Path, n_mels: int = 80) -> np.ndarray:
