@@ -69,7 +69,11 @@ def bundled() -> pd.DataFrame:
 
 
 NUMBERS = {"high": 0, "low": 1, "middle": 2}
-FLAGS = [text for k, v in (TINY | {"num_workers": 0}).items() for text in (f"--{k}", str(v))]
+
+
+def as_flags(values: dict) -> list[str]:
+    """A configuration as the command line takes it."""
+    return [text for name, value in values.items() for text in (f"--{name}", str(value))]
 
 
 @pytest.fixture(scope="session")
@@ -95,5 +99,6 @@ def train_argv(lists: Path, out_dir: Path, *more: str) -> list[str]:
     data = f"{lists}/audio"
     return [
         "train", "--train_labels_path", f"{lists}/train.lst", "--valid-labels-path", f"{lists}/validation.lst",
-        "--train_data_dir", data, "--valid_data_dir", data + "/", "--out_dir", str(out_dir), *FLAGS, *more,
+        "--train_data_dir", data, "--valid_data_dir", data + "/", "--out_dir", str(out_dir),
+        *as_flags(TINY | {"num_workers": 0}), *more,
     ]  # fmt: skip

@@ -16,9 +16,9 @@ import pytest
 from accentlib.__main__ import main
 from accentlib.checkpoint import read_checkpoint
 from accentlib.config import Config
-from conftest import TINY, write_corpus
+from conftest import TINY, as_flags, write_corpus
 
-FLAGS = [text for k, v in TINY.items() for text in (f"--{k}", str(v))]
+FLAGS = as_flags(TINY)
 FIGURES = {"balanced_accuracy", "macro_f1", "chance", "majority", "speakers", "clips"}
 
 

@@ -7,9 +7,9 @@ import pytest
 from accentlib.__main__ import main
 from accentlib.comparison import comparison_table, eer_change
 from accentlib.config import POOLINGS
-from conftest import TINY, write_corpus
+from conftest import TINY, as_flags, write_corpus
 
-FLAGS = [text for k, v in (TINY | {"max_epochs": 1}).items() for text in (f"--{k}", str(v))]
+FLAGS = as_flags(TINY | {"max_epochs": 1})
 
 
 def test_compare_trains_each_pooling_with_each_seed_and_goes_on(tmp_path, capsys):
