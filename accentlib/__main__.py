@@ -12,9 +12,14 @@ from .config import FEATURE_FIELDS, MODEL_FIELDS, PRESETS, Config, InputError
 from .flags import LISTS, make_parser
 
 
+def config_flags(arguments: argparse.Namespace) -> dict:
+    """The fields of the configuration that the call names."""
+    return {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config) if f.name in arguments}
+
+
 def settings(arguments: argparse.Namespace) -> tuple[Config, Path, Path | None]:
     """The configuration, out_dir, and the checkpoint to go on from, if any, of the verbs that make features."""
-    flags = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config) if f.name in arguments}
+    flags = config_flags(arguments)
     labels = getattr(arguments, "train_labels_path", None)
     if (labels is None) == (arguments.data is None):
         either = " (or --train_labels_path)" if "train_labels_path" in arguments else ""
@@ -125,8 +130,7 @@ def extract(arguments: argparse.Namespace) -> int:
 
     if arguments.data or arguments.out_dir:
         raise InputError("features takes -i or --data; with -i they are written beside the audio files")
-    flags = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config) if f.name in arguments}
-    config = PRESETS[arguments.preset or "paper"](**flags)
+    config = PRESETS[arguments.preset or "paper"](**config_flags(arguments))
     extracted, unchanged, problems = extract_list(arguments.list, config)
     print(f"{extracted} files extracted, {unchanged} unchanged", file=sys.stderr)
     return report(problems)
