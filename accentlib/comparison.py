@@ -10,10 +10,9 @@ import pandas as pd
 from .checkpoint import load_model
 from .config import POOLINGS, Config, InputError
 from .corpus import read_corpus, select
-from .embeddings import forward_log_mels
-from .features import normalise
+from .experiment import evaluate_table
 from .files import replacing
-from .metrics import accent_scores, corpus_metrics, equal_error_rate
+from .metrics import accent_scores, equal_error_rate
 from .training import Trainer
 
 OURS = "DoubleMHA"
@@ -93,12 +92,9 @@ def train_and_test(table: pd.DataFrame, config: Config, out_dir: Path, *, progre
     trainer.train()
     model = load_model(run_dir / "best.pt").to(trainer.device)
     test = select(trainer.table, "test")
-    log_mels = [normalise(trainer.store[path], config.normalization) for path in test["path"]]
-    embeddings, logits = forward_log_mels(model, log_mels)
-    predicted = [model.labels[i] for i in logits.argmax(axis=1)]
+    test, answers, figures = evaluate_table(model, test, store=trainer.store)
     best = max(trainer.history, key=trainer.validation.score)
-    figures = corpus_metrics(test, predicted, model.labels)
-    figures["eer"] = equal_error_rate(*accent_scores(embeddings, test))
+    figures["eer"] = equal_error_rate(*accent_scores(answers.embeddings, test))
     return {
         "pooling": config.pooling_method,
         "seed": config.seed,

@@ -14,7 +14,7 @@ from .data import length_buckets, pad
 from .features import at_rate, normalise, wave_log_mel
 from .model import AccentNet
 from .pooling import Weights
-from .store import log_mels_of_files
+from .store import FeatureStore, log_mels_of_files
 
 Clip = str | Path | tuple[np.ndarray, int]
 CHUNK = 512  # files whose features are held in memory at once
@@ -60,7 +60,9 @@ def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[
     return embeddings, logits
 
 
-def listen(model: AccentNet, clips: Clip | Sequence[Clip] | pd.DataFrame) -> Answers:
+def listen(
+    model: AccentNet, clips: Clip | Sequence[Clip] | pd.DataFrame, *, store: FeatureStore | None = None
+) -> Answers:
     """Run the network over clips.
 
     Parameters
@@ -69,6 +71,8 @@ def listen(model: AccentNet, clips: Clip | Sequence[Clip] | pd.DataFrame) -> Ans
         As :func:`accentlib.load_model` or :func:`accentlib.train` gives it.
     clips : path, (wave, sample rate), a list of these, or a table with a column ``path``
         Audio files, or waves ``(samples,)`` or ``(samples, channels)`` in [-1, 1] with their rate in Hz.
+    store : FeatureStore, optional
+        Holds the features of files, made with the model's configuration, so that they need not be decoded.
     """
     if isinstance(clips, pd.DataFrame):
         clips = list(clips["path"])
@@ -78,7 +82,7 @@ def listen(model: AccentNet, clips: Clip | Sequence[Clip] | pd.DataFrame) -> Ans
     for start in range(0, len(clips), CHUNK):
         chunk = clips[start : start + CHUNK]
         features = []
-        for name, result in _log_mels(model, chunk, start):
+        for name, result in _log_mels(model, chunk, start, store):
             if isinstance(result, str):
                 problems[name] = result
             else:
@@ -95,13 +99,14 @@ def listen(model: AccentNet, clips: Clip | Sequence[Clip] | pd.DataFrame) -> Ans
     return Answers(names, np.concatenate(embeddings), probabilities, problems)
 
 
-def _log_mels(model: AccentNet, clips: Sequence[Clip], start: int):
+def _log_mels(model: AccentNet, clips: Sequence[Clip], start: int, store: FeatureStore | None = None):
     """Yield a name, and log-mels or the line that says what is wrong, for each clip."""
-    files = [str(clip) for clip in clips if not isinstance(clip, tuple)]
+    stored = {str(clip) for clip in clips if store and not isinstance(clip, tuple) and str(clip) in store}
+    files = [str(clip) for clip in clips if not isinstance(clip, tuple) and str(clip) not in stored]
     of_files = iter(list(log_mels_of_files(files, model.config)))
     for i, clip in enumerate(clips, start):
         if not isinstance(clip, tuple):
-            yield str(clip), next(of_files)
+            yield str(clip), store[str(clip)] if str(clip) in stored else next(of_files)
             continue
         try:
             config = at_rate(model.config, clip[1])

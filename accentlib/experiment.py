@@ -12,8 +12,9 @@ from .corpus import corpus_note, read_corpus, select
 from .embeddings import Answers, attention, listen
 from .files import replacing
 from .lists import name_labels, read_label_names, read_labels
-from .metrics import baselines, corpus_metrics, equal_error_rate, min_dcf, neighbour_metrics, pair_scores
+from .metrics import baselines, corpus_metrics, equal_error_rate, min_dcf, neighbour_metrics, table_scores
 from .model import AccentNet
+from .store import FeatureStore
 from .training import Trainer
 
 
@@ -47,7 +48,7 @@ def run(data: str | Path, config: Config, out_dir: str | Path, *, resume: bool =
         trainer.resume(out_dir / "last.pt")
     trainer.train()
     model = load_model(out_dir / "best.pt").to(trainer.device)
-    test, answers, metrics = evaluate_table(model, test)
+    test, answers, metrics = evaluate_table(model, test, store=trainer.store)
     train = select(trainer.table, "train")
     metrics["baselines"] = baselines(trainer.store, train, test, model.labels)
     metrics["embedding"] = neighbour_metrics(answers.embeddings, test)
@@ -68,13 +69,17 @@ def check_accents(table: pd.DataFrame, labels: list[str]) -> None:
         raise InputError(f"the corpus has the accent {unknown[0]!r}; the model knows {', '.join(labels)}")
 
 
-def evaluate_table(model: AccentNet, table: pd.DataFrame) -> tuple[pd.DataFrame, Answers, dict[str, Any]]:
+def evaluate_table(
+    model: AccentNet, table: pd.DataFrame, *, store: FeatureStore | None = None
+) -> tuple[pd.DataFrame, Answers, dict[str, Any]]:
     """The rows whose clips could be read, what the network says of them, and the figures.
+
+    ``store`` as for :func:`accentlib.listen`.
 
     Raises InputError if the table has an accent that the model does not know, or no clip can be read.
     """
     check_accents(table, model.labels)
-    answers = listen(model, table)
+    answers = listen(model, table, store=store)
     table = table[~table["path"].isin(answers.problems)].reset_index(drop=True)
     if not len(table):
         raise InputError(f"no clip could be read; the first: {next(iter(answers.problems.values()))}")
@@ -198,10 +203,9 @@ def score_pairs(model: AccentNet, pairs: pd.DataFrame) -> tuple[pd.DataFrame, di
         What is wrong with each file that could not be read; its pairs are left out.
     """
     answers = listen(model, list(dict.fromkeys([*pairs["a"], *pairs["b"]])))
-    place = {name: i for i, name in enumerate(answers.names)}
-    scored = pairs[pairs["a"].isin(place) & pairs["b"].isin(place)].reset_index(drop=True)
-    a, b = (answers.embeddings[[place[name] for name in scored[side]]] for side in "ab")
-    scored["score"] = pair_scores(a, b)
+    read = pairs["a"].isin(answers.names) & pairs["b"].isin(answers.names)
+    scored = pairs[read].reset_index(drop=True)
+    scored["score"] = table_scores(scored, answers.names, answers.embeddings)
     clients, impostors = (scored.loc[scored["client"] == kind, "score"].to_numpy() for kind in (True, False))
     if not len(clients) or not len(impostors):
         raise InputError("no pair of clients, or of impostors, could be read")

@@ -159,6 +159,13 @@ def pair_scores(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a * b).sum(axis=1) / np.maximum(lengths, 1e-12)
 
 
+def table_scores(pairs: pd.DataFrame, names: Sequence[str], embeddings: np.ndarray) -> np.ndarray:
+    """:func:`pair_scores` of the columns a and b of a table, whose entries are among ``names``."""
+    place = {name: i for i, name in enumerate(names)}
+    a, b = (embeddings[[place[name] for name in pairs[side]]] for side in "ab")
+    return pair_scores(a, b)
+
+
 def accent_scores(embeddings: np.ndarray, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Cosines of all pairs of clips by different speakers: those of the same accent, and the others."""
     accents = pd.factorize(table["accent"])[0]

@@ -9,7 +9,7 @@ from .config import Config, InputError
 from .corpus import select
 from .embeddings import forward_log_mels
 from .features import normalise
-from .metrics import NAMES, accent_scores, classification_metrics, equal_error_rate, pair_scores
+from .metrics import NAMES, accent_scores, classification_metrics, equal_error_rate, table_scores
 from .model import AccentNet
 from .store import FeatureStore
 
@@ -59,8 +59,8 @@ class Validation:
             metrics = classification_metrics(self.rows["accent"], predicted, model.labels)
             figures |= {name: metrics[name] for name in NAMES if name in metrics}
         if self.pairs is not None:
-            a, b = (embeddings[[place[path] for path in self.pairs[side]]] for side in "ab")
-            scores, clients = pair_scores(a, b), self.pairs["client"].to_numpy()
+            scores = table_scores(self.pairs, self.paths, embeddings)
+            clients = self.pairs["client"].to_numpy()
             figures["eer"] = equal_error_rate(scores[clients], scores[~clients])
         elif self.criterion == "eer":
             figures["eer"] = equal_error_rate(*accent_scores(embeddings[own], self.rows))
