@@ -9,9 +9,9 @@ import pandas as pd
 from .audio import AUDIO_SUFFIXES, native_rate
 from .config import InputError
 from .pickles import read_made
+from .splits import SPLITS, split_by_speaker
 
 COLUMNS = ("path", "accent", "speaker")
-SPLITS = ("train", "validation", "test")
 
 
 def read_corpus(data: str | Path, *, seed: int = 1234) -> pd.DataFrame:
@@ -83,33 +83,6 @@ def check_corpus(table: pd.DataFrame, *, name: str = "table") -> None:
                 f"{name}: speaker {torn.index[0]!r} is in the splits {' and '.join(torn.iloc[0])};"
                 " a speaker belongs in one"
             )
-
-
-def split_by_speaker(table: pd.DataFrame, *, seed: int = 1234, name: str = "table") -> pd.Series:
-    """Deal speakers into train, validation and test, every accent in each.
-
-    Of five parts train gets three; of as many as the rarest accent has speakers, where those are fewer.
-
-    Raises InputError if an accent has fewer than three speakers, or no such deal is found.
-    """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    speakers = table.groupby("accent")["speaker"].nunique()
-    if speakers.min() < 3:
-        raise InputError(
-            f"{name}: accent {speakers.idxmin()!r} has {speakers.min()} speakers; a speaker-disjoint"
-            " split needs at least 3 of each accent (or a split column)"
-        )
-    parts = min(5, int(speakers.min()))
-    for attempt in range(100):  # with few speakers, a part may lack an accent
-        folds = StratifiedGroupKFold(parts, shuffle=True, random_state=seed + 1000 * attempt)
-        held_out = [fold for _, fold in folds.split(table, table["accent"], table["speaker"])]
-        split = pd.Series("train", index=table.index)
-        split.iloc[held_out[0]], split.iloc[held_out[1]] = "validation", "test"
-        counts = pd.crosstab(table["accent"], split)
-        if counts.shape[1] == 3 and counts.to_numpy().min() > 0:
-            return split
-    raise InputError(f"{name}: no speaker-disjoint split has every accent in each part; add a split column")
 
 
 def select(table: pd.DataFrame, split: str) -> pd.DataFrame:
