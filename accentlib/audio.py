@@ -7,8 +7,8 @@ import soundfile as sf
 
 from .config import InputError
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
-SILENCE = 1e-4  # a wave whose largest sample is below this (-80 dBFS) is taken as silent
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".sph")
+SILENCE = 1e-4  # a wave that swings by less than this (-80 dBFS) to either side is taken as silent
 
 
 def load_audio(path: str | Path, sample_rate: int) -> np.ndarray:
@@ -30,6 +30,15 @@ def load_audio(path: str | Path, sample_rate: int) -> np.ndarray:
     Raises InputError if the file is missing, empty, not audio, truncated or silent; one line that names
     it.
     """
+    wave, rate = read_audio(path)
+    return to_mono(wave, rate, sample_rate, name=str(path))
+
+
+def read_audio(path: str | Path) -> tuple[np.ndarray, int]:
+    """Read a file as it is: ``(samples, channels)``, float32 in [-1, 1], and its rate in Hz.
+
+    Raises InputError if the file is missing, empty, not audio or truncated; one line that names it.
+    """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -49,7 +58,7 @@ def load_audio(path: str | Path, sample_rate: int) -> np.ndarray:
         raise InputError(f"{path}: no samples in it")
     if not np.isfinite(wave).all():
         raise InputError(f"{path}: contains samples that are not numbers (NaN or infinite)")
-    return to_mono(wave, rate, sample_rate, name=str(path))
+    return wave, rate
 
 
 def native_rate(path: str | Path) -> int:
@@ -86,8 +95,8 @@ def to_mono(wave: np.ndarray, rate: int, sample_rate: int, *, name: str = "wave"
     wave = np.asarray(wave, dtype=np.float32)
     if wave.ndim == 2:
         wave = wave.mean(axis=1)
-    if np.abs(wave).max(initial=0) < SILENCE:
-        raise InputError(f"{name}: silent (no sample above {SILENCE})")
+    if not len(wave) or np.ptp(wave) < 2 * SILENCE:  # a constant is silence too
+        raise InputError(f"{name}: silent (it swings by less than {SILENCE})")
     if sample_rate not in (0, rate):
         import soxr
 

@@ -1,6 +1,7 @@
 """Who is trained on and who is tested on: speakers are dealt into splits, and nobody is in two."""
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 
 import pandas as pd
@@ -20,12 +21,12 @@ def _draw(seed: int, speaker: str) -> float:
 def split_by_speaker(
     table: pd.DataFrame, *, seed: int = 1234, name: str = "table", dealt: Mapping[str, str] | None = None
 ) -> pd.Series:
-    """Deal speakers into train (60 %), validation and test (20 % each), every accent in each.
+    """Deal speakers into train (60 %), validation and test (20 % each), each accent in about these shares.
 
     A speaker's side is drawn from the seed and the speaker's name alone, so it stays when clips or
-    speakers are added. Only where an accent would be missing in a part is a speaker moved there, the one
-    drawn nearest to it; that can change when such a rare accent gets more speakers, unless ``dealt``
-    says who is where already.
+    speakers are added. Only where an accent is missing in a part, or a part is off its share by more than
+    three tenths, speakers drawn near the border are moved; with more speakers of such an accent these few
+    can move back, unless ``dealt`` says who is where already.
 
     Parameters
     ----------
@@ -53,19 +54,18 @@ def split_by_speaker(
             " split needs at least 3 of each accent (merge accents, leave it out, or give a split column)"
         )
     draws = {speaker: _draw(seed, speaker) for speaker in sorted(set(table["speaker"]))}
-    dealt = {speaker: side for speaker, side in (dealt or {}).items() if speaker in draws}
-    sides = {speaker: _side(x) for speaker, x in draws.items()} | dealt
-    for accent in sorted(groups.index, key=lambda accent: (fewest[accent], accent)):
-        for split in SPLITS:
-            if not any(sides[speaker] == split for speaker in groups[accent]):
-                _move_one(split, groups[accent] - dealt.keys(), sides, draws, groups)
-    lacking = [(a, s) for a, of in groups.items() for s in SPLITS if s not in {sides[x] for x in of}]
-    if lacking:
-        accent, split = lacking[0]
-        raise InputError(
-            f"{name}: no speaker of {accent!r} is left for {split}, so that no one is in two splits;"
-            " try another --seed, or give a split column"
-        )
+    kept = {speaker: side for speaker, side in (dealt or {}).items() if speaker in draws}
+    sides = {speaker: _side(x) for speaker, x in draws.items()} | kept
+    movable = draws.keys() - kept.keys()
+    for _, speakers in sorted(groups.items(), key=lambda item: (len(item[1]), item[0])):
+        movable -= _even_out(speakers, sides, draws, movable, groups)
+    for accent, speakers in groups.items():
+        lacking = set(SPLITS) - {sides[speaker] for speaker in speakers}
+        if lacking:
+            raise InputError(
+                f"{name}: no speaker of {accent!r} is left for {min(lacking)} if nobody is to be in two"
+                " splits; try another --seed, or give a split column"
+            )
     return table["speaker"].map(sides)
 
 
@@ -76,18 +76,34 @@ def _side(x: float) -> str:
     return "validation" if x < SHARES["train"] + SHARES["validation"] else "test"
 
 
-def _move_one(
-    split: str, candidates: set[str], sides: dict[str, str], draws: dict[str, float], groups: pd.Series
-) -> None:
-    """Move the candidate drawn nearest to ``split`` there, if no accent then lacks the part it leaves."""
-    low = {"train": 0.0, "validation": SHARES["train"], "test": 1 - SHARES["test"]}[split]
-    high = low + SHARES[split]
-    nearest = sorted(candidates, key=lambda s: (max(low - draws[s], draws[s] - high, 0), s))
-    for speaker in nearest:
-        left = [of for of in groups if speaker in of]
-        if all(any(sides[s] == sides[speaker] for s in of - {speaker}) for of in left):
-            sides[speaker] = split
-            return
+def _even_out(
+    speakers: set[str], sides: dict[str, str], draws: dict[str, float], movable: set[str], groups: pd.Series
+) -> set[str]:
+    """Move speakers of an accent, each at most once, until no part is far off its share; those moved."""
+    moved: set[str] = set()
+    while True:
+        counts = {split: sum(sides[s] == split for s in speakers) for split in SPLITS}
+        shares = {split: SHARES[split] * len(speakers) for split in SPLITS}
+        least = {split: max(1, int(0.7 * share)) for split, share in shares.items()}
+        if all(least[s] <= counts[s] <= math.ceil(1.3 * shares[s]) for s in SPLITS):
+            return moved
+        emptiest, *others = sorted(SPLITS, key=lambda s: counts[s] / shares[s])
+        low = {"train": 0.0, "validation": SHARES["train"], "test": 1 - SHARES["test"]}[emptiest]
+        near = sorted(
+            speakers & movable - moved,
+            key=lambda s: (max(low - draws[s], draws[s] - low - SHARES[emptiest]), s),
+        )
+        # whoever speaks other accents too must not be the last of one in the part that is left
+        free = [
+            s for s in near
+            if all(any(sides[x] == sides[s] for x in of - {s}) for of in groups if s in of)
+        ]  # fmt: skip
+        full = (split for split in reversed(others) if counts[split] > least[split])
+        speaker = next((s for split in full for s in free if sides[s] == split), None)
+        if speaker is None:
+            return moved
+        sides[speaker] = emptiest
+        moved.add(speaker)
 
 
 def leave_one_group_out(

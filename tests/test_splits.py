@@ -32,11 +32,28 @@ def test_shares_are_three_one_one_in_the_long_run():
     assert shares.to_dict() == pytest.approx({"train": 0.6, "validation": 0.2, "test": 0.2}, abs=0.02)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_each_accent_is_in_about_these_shares(seed):
+    table = people(x=46, y=20, z=12)
+    counts = pd.crosstab(table["accent"], split_by_speaker(table, seed=seed)) / 2
+    for accent, speakers in {"x": 46, "y": 20, "z": 12}.items():
+        for part, share in {"train": 0.6, "validation": 0.2, "test": 0.2}.items():
+            assert 0.7 * share * speakers - 1 < counts.loc[accent, part] < 1.3 * share * speakers + 1
+
+
 def test_a_speaker_keeps_the_side_when_clips_and_speakers_are_added():
     few, many = people(x=30, y=25), people(x=45, y=25, z=12)
-    before, after = sides(few), sides(pd.concat([many, few]).sample(frac=1, random_state=1))
-    assert all(after[speaker] == side for speaker, side in before.items())
-    assert sides(few, seed=2) != before
+    changed = 0
+    for seed in range(10):
+        before = sides(few, seed=seed)
+        clips = pd.concat([few, few.head(41), few.tail(7)]).sample(frac=1, random_state=1)
+        assert sides(clips, seed=seed) == before
+        after = sides(pd.concat([many, few]), seed=seed)
+        changed += sum(after[speaker] != side for speaker, side in before.items())
+        after = sides(many, seed=seed, dealt=before)
+        assert all(after[speaker] == side for speaker, side in before.items())
+    assert changed < 0.03 * 10 * 55  # without `dealt`, at most the few who were drawn near a border
+    assert sides(few, seed=2) != sides(few, seed=3)
 
 
 def test_known_sides_are_kept_where_the_draw_would_move_a_speaker():

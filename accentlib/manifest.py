@@ -1,0 +1,191 @@
+"""From a listing to a corpus on disk: a manifest that every command takes, and the report beside it."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .config import InputError
+from .corpus import check_corpus
+from .files import replacing
+from .listing import read_table
+from .splits import SPLITS, split_by_speaker
+from .survey import SHORTEST, describe, report_table, survey
+
+SHOWN = 3  # files named on stderr for each reason; the report names all
+
+
+def make_corpus(
+    listing: pd.DataFrame,
+    output: str | Path,
+    *,
+    seed: int = 1234,
+    min_seconds: float = SHORTEST,
+    min_speakers: int = 1,
+    accent_names: dict[str, str] | None = None,
+    note: str = "",
+    progress: bool = True,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Listen to a listing, deal its speakers into splits, and write a corpus.
+
+    Made again over the same ``output``, with recordings added, speakers keep the splits that they have there.
+
+    Parameters
+    ----------
+    listing : pandas.DataFrame
+        From :func:`accentlib.from_folder`, :func:`accentlib.from_table` or :func:`accentlib.read_known`.
+    output : str or Path
+        Folder that receives ``manifest.csv``, ``report.json`` and, with a note, ``NOTE.txt``.
+    seed, min_seconds, min_speakers, accent_names
+        As for :func:`accentlib.splits.split_by_speaker` and :func:`accentlib.survey.survey`.
+    note : str
+        What should be known of figures on this corpus; it is printed beside them.
+    progress : bool
+        Say on stderr what was found.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        The corpus, as :func:`accentlib.read_corpus` reads it.
+    report : dict
+        What ``report.json`` holds: amounts by accent and split, sample rates, channels, encodings; what
+        is clipped or quiet; label variants, copies, speakers of several accents; what was left out and why.
+
+    Raises InputError if nothing usable is left, or ``output`` holds a manifest that was not made by this.
+    """
+    output = Path(output)
+    manifest, report_file = output / "manifest.csv", output / "report.json"
+    if manifest.is_file() and not report_file.is_file():
+        raise InputError(f"{manifest} was not made by this command; name another --output")
+    surveyed, spellings = survey(
+        listing, min_seconds=min_seconds, min_speakers=min_speakers, accent_names=accent_names
+    )
+    unknown = (surveyed["problem"] == "") & surveyed["speaker"].isna()
+    own = surveyed.loc[unknown, "path"].map(lambda path: Path(path).stem)
+    surveyed.loc[unknown, "speaker"] = surveyed.loc[unknown, "accent"] + "/" + own
+    kept = surveyed[surveyed["problem"] == ""]
+    how = deal(kept, seed, _dealt(manifest))
+    surveyed = surveyed.drop(columns="split", errors="ignore")
+    if how["split"] is not None:
+        surveyed["split"] = how["split"].reindex(surveyed.index)
+    report = describe(surveyed, spellings)
+    report |= {"speakers_unknown": int(unknown.sum()), "split": how["said"], "note": note}
+    output.mkdir(parents=True, exist_ok=True)
+    with replacing(report_file) as temporary:
+        text = json.dumps(report, indent=2, ensure_ascii=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+    if progress:
+        print(report_text(report), file=sys.stderr)
+    if not report["kept"]:
+        raise InputError(f"no file can be used; {report_file} says why")
+    table = surveyed[surveyed["problem"] == ""].drop(columns=["problem", "content", "remark"])
+    table = table.astype({"sample_rate": int, "channels": int}).reset_index(drop=True)
+    check_corpus(table, name=str(output))
+    _write(table, manifest)
+    if note:
+        (output / "NOTE.txt").write_text(note + "\n", encoding="utf-8")
+    return table, report
+
+
+def _write(table: pd.DataFrame, manifest: Path) -> None:
+    """Write a manifest; paths below its folder are relative to it, so that both can be moved."""
+    base = manifest.parent.absolute()
+    paths = [Path(path) for path in table["path"]]
+    written = [os.path.relpath(path, base) if path.is_relative_to(base) else str(path) for path in paths]
+    table = table.assign(path=written)
+    first = [name for name in ("path", "accent", "speaker", "split") if name in table]
+    table = table[first + [name for name in table if name not in first]]
+    with replacing(manifest) as temporary:
+        table.round({"seconds": 3}).to_csv(temporary, index=False)
+
+
+def _dealt(manifest: Path) -> dict[str, str]:
+    """The sides that speakers have in a manifest that is made again."""
+    if not manifest.is_file():
+        return {}
+    table = read_table(manifest)
+    return dict(zip(table["speaker"], table["split"], strict=True)) if "split" in table else {}
+
+
+def deal(kept: pd.DataFrame, seed: int, dealt: dict[str, str]) -> dict[str, Any]:
+    """The split of each row, and how it came about.
+
+    A corpus's own split is taken where it has one and no speaker is in two parts; where it has no
+    validation part, that is taken from the speakers of its training part. Else speakers are dealt.
+
+    Returns
+    -------
+    dict
+        ``split``, a Series, or None where an accent has too few speakers; ``said``, a sentence.
+    """
+    refused = ""
+    if "split" in kept and kept["split"].notna().any():
+        own = kept["split"]
+        if own.isna().any():
+            refused = "the corpus's own split does not name every file; "
+        elif (kept.groupby("speaker")["split"].nunique() > 1).any():
+            refused = "the corpus's own split has speakers on both sides, so it is not used; "
+        elif set(own) == set(SPLITS):
+            return {"split": own, "said": "the corpus's own"}
+        elif set(own) == {"train", "test"}:
+            train = kept[own == "train"]
+            try:
+                validation = split_by_speaker(train, seed=seed, name="its training part")
+            except InputError as error:
+                return {"split": None, "said": f"none: {error}"}
+            split = own.mask(validation.reindex(own.index) == "validation", "validation")
+            return {
+                "split": split,
+                "said": f"the corpus's own; validation from its training part, seed {seed}",
+            }
+        else:
+            refused = f"the corpus's own split is {', '.join(sorted(set(own)))} only; "
+    if not len(kept):
+        return {"split": None, "said": "none: no file can be used"}
+    try:
+        split = split_by_speaker(kept, seed=seed, name="the corpus", dealt=dealt)
+    except InputError as error:
+        return {"split": None, "said": f"{refused}none: {error}"}
+    known = len(set(kept["speaker"]) & dealt.keys())
+    said = f"{refused}speakers dealt by seed {seed}"
+    return {"split": split, "said": said + (f"; {known} of them keep the sides they had" if known else "")}
+
+
+def report_text(report: dict[str, Any]) -> str:
+    """A report as people read it."""
+    lines = [
+        f"{report['files']} files: {report['kept']} kept ({report['minutes']:.1f} min,"
+        f" {report['speakers']} speakers), {report['left_out']} left out"
+    ]
+    if report["accents"]:
+        lines.append(report_table(report).to_string(float_format="{:.1f}".format))
+    for name in ("sample_rates", "channels", "encodings"):
+        counts = ", ".join(f"{key}: {count}" for key, count in report[name].items())
+        lines.append(f"{name.replace('_', ' ')}: {counts}")
+    for name, variants in report["spellings"].items():
+        for spelling, others in variants.items():
+            lines.append(f"{name} {spelling!r} was also written {', '.join(map(repr, others))}: made one")
+    if report["speakers_unknown"]:
+        lines.append(
+            f"who speaks is not known for {report['speakers_unknown']} files: each counts as a speaker."
+            " If anyone speaks in two, figures will be too high; use accent/speaker/ folders or a table"
+        )
+    several = [f"{s} ({', '.join(of)})" for s, of in report["several_accents"].items()]
+    if several:
+        lines.append(
+            f"{len(several)} speakers are under several accents, each taken as one person:"
+            f" {_some(several)}; if they are different people, name them apart"
+        )
+    for remark, paths in report["remarks"].items():
+        lines.append(f"{remark}, kept: {len(paths)} files: {_some(paths)}")
+    for reason, paths in report["left_out_because"].items():
+        lines.append(f"left out, {reason}: {len(paths)} files: {_some(paths)}")
+    return "\n".join([*lines, f"split: {report['split']}"])
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
