@@ -13,6 +13,11 @@ __version__ = "0.1.0"
 _HOMES = {
     "config": ("Config", "InputError"),
     "audio": ("load_audio",),
+    "listing": ("from_folder", "from_table"),
+    "known": ("read_known",),
+    "survey": ("report_table",),
+    "manifest": ("leave_one_out", "make_corpus"),
+    "splits": ("leave_one_group_out", "split_by_speaker"),
     "features": ("log_mel", "normalise", "file_log_mel"),
     "corpus": ("read_corpus", "select"),
     "store": ("open_store",),

@@ -101,6 +101,34 @@ def report(problems: dict[str, str]) -> int:
     return 1 if problems else 0
 
 
+def do_corpus(arguments: argparse.Namespace) -> int:
+    """accentlib corpus KIND"""
+    from .listing import from_folder, from_table, read_accent_names
+    from .manifest import leave_one_out, make_corpus
+    from .survey import count_problems
+
+    if arguments.kind == "leave-one-out":
+        leave_one_out(arguments.data, arguments.column, arguments.output, seed=arguments.seed)
+        return 0
+    columns = {name: value for name, value in vars(arguments).items() if name.endswith("_column") and value}
+    note = ""
+    if arguments.kind == "from-folder":
+        listing = from_folder(arguments.source, **columns)
+    elif arguments.kind == "from-table":
+        columns["speaker_column"] = arguments.speaker_column  # "": who speaks is not known
+        listing = from_table(arguments.source, audio_dir=arguments.audio_dir, **columns)
+    else:
+        from .known import KNOWN, read_known
+
+        listing, note = read_known(arguments.kind, arguments.source, **columns), KNOWN[arguments.kind].note
+    names = read_accent_names(arguments.accent_names) if arguments.accent_names else None
+    options = {name: getattr(arguments, name) for name in ("seed", "min_seconds", "min_speakers")}
+    table, report = make_corpus(listing, arguments.output, accent_names=names, note=note, **options)
+    use = "use it as --data" if "split" in table else "as it is, it cannot be trained on"
+    print(f"{arguments.output}: {use}; report.json is in it", file=sys.stderr)
+    return 1 if count_problems(report) else 0
+
+
 def do_run(arguments: argparse.Namespace) -> int:
     """accentlib run"""
     from .experiment import run, summary

@@ -24,6 +24,7 @@ FRONT_ENDS = ("VGG3L", "VGG4L", "ResNet34")
 POOLINGS = ("Statistics", "Attention", "MHA", "DoubleMHA")
 VGG_BLOCKS = {"VGG3L": 3, "VGG4L": 4}
 SHORTEST_SLICE = 2.0  # s; random slicing cuts batches no shorter
+SHORTEST_CLIP = 0.2  # s; what is shorter has hardly a sound in it
 FEATURE_FIELDS = ("sample_rate", "n_fft", "win_length", "hop_length", "n_mels", "preemphasis")
 MODEL_FIELDS = (
     "front_end", "kernel_size", "batch_norm", "pooling_method", "heads_number", "embedding_size",

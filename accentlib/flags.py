@@ -4,7 +4,8 @@ import argparse
 import dataclasses
 from typing import NoReturn
 
-from .config import PRESETS, PUBLISHED_NAMES, Config
+from .config import PRESETS, PUBLISHED_NAMES, SHORTEST_CLIP, Config
+from .known import KNOWN
 
 
 class Parser(argparse.ArgumentParser):
@@ -43,7 +44,7 @@ def add_paths(parser: argparse.ArgumentParser, paths: dict[str, str]) -> None:
         parser.add_argument(*spellings(name), help=text)
 
 
-CORPUS = "folder with a manifest.csv: path, accent, speaker, split"
+CORPUS = "folder with a manifest.csv (accentlib corpus makes one), or that file"
 LISTS = {
     "train_labels_path": "label file: path without extension, label 0..N-1, -1",
     "valid_labels_path": "the same for validation",
@@ -55,10 +56,50 @@ LISTS = {
 }
 
 
+def add_corpus_verbs(parser: argparse.ArgumentParser) -> None:
+    """The kinds of ``accentlib corpus``: own recordings, known corpora, and what is made of a corpus."""
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    for kind, text in {
+        "from-folder": "recordings in folders: accent/speaker/*.wav, accent/*.wav, or with a metadata.csv",
+        "from-table": "recordings that a CSV or TSV table names",
+        **{name: f"{corpus.title}: {corpus.accent}. {corpus.licence}" for name, corpus in KNOWN.items()},
+        "leave-one-out": "a corpus made into one for each value of a column, which is tested and not trained on",
+    }.items():
+        sub = kinds.add_parser(kind, help=text, description=text)
+        sub.add_argument("--output", required=True, help="folder that receives manifest.csv and report.json")
+        sub.add_argument("--seed", type=int, default=1234, help="deals speakers into splits (1234)")
+        if kind == "leave-one-out":
+            sub.add_argument("--data", required=True, help=CORPUS)
+            sub.add_argument("--column", required=True, help="say corpus, or text")
+            continue
+        if kind == "from-table":
+            sub.add_argument("source", metavar="FILE", help="the table")
+            columns = {"path": "path", "accent": "accent", "speaker": "speaker", "split": "split"}
+            sub.add_argument("--audio-dir", "--audio_dir", help="where its paths begin (beside the table)")
+        elif kind == "from-folder":
+            sub.add_argument("source", metavar="DIR", help="the folder")
+            columns = {"accent": "", "speaker": ""}
+        else:
+            get = KNOWN[kind].how_to_get
+            sub.add_argument("source", metavar="DIR", nargs="?", help=f"where it lies, unpacked; {get}")
+            columns = {"accent": ""} if kind in ("common-voice", "speech-accent-archive") else {}
+        for name, default in columns.items():
+            text = f"column of the {name}" + (f" ({default})" if default else "")
+            sub.add_argument(f"--{name}-column", f"--{name}_column", default=default, help=text)
+        text = f"shorter clips are left out ({SHORTEST_CLIP:g})"
+        sub.add_argument("--min-seconds", "--min_seconds", type=float, default=SHORTEST_CLIP, help=text)
+        text = "accents of fewer speakers are left out (1)"
+        sub.add_argument("--min-speakers", "--min_speakers", type=int, default=1, help=text)
+        text = "CSV table (accent, name): labels get these names, others are left out"
+        sub.add_argument("--accent-names", "--accent_names", help=text)
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all verbs."""
     parser = Parser(prog="accentlib", description="Learn accents from speech.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    text = "make a corpus of recordings, with a report of what is in it"
+    add_corpus_verbs(verbs.add_parser("corpus", help=text, description=text))
     for verb, text in {
         "run": "features, training, evaluation, embeddings and pictures of a corpus",
         "features": "compute the log-mels of a corpus, or of the audio files of a list",

@@ -2,18 +2,19 @@
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from .config import InputError
-from .corpus import check_corpus
+from .config import SHORTEST_CLIP, InputError
+from .corpus import check_corpus, read_corpus
 from .files import replacing
 from .listing import read_table
-from .splits import SPLITS, split_by_speaker
-from .survey import SHORTEST, describe, report_table, survey
+from .splits import SPLITS, leave_one_group_out, split_by_speaker
+from .survey import describe, report_table, survey
 
 SHOWN = 3  # files named on stderr for each reason; the report names all
 
@@ -23,7 +24,7 @@ def make_corpus(
     output: str | Path,
     *,
     seed: int = 1234,
-    min_seconds: float = SHORTEST,
+    min_seconds: float = SHORTEST_CLIP,
     min_speakers: int = 1,
     accent_names: dict[str, str] | None = None,
     note: str = "",
@@ -135,7 +136,7 @@ def deal(kept: pd.DataFrame, seed: int, dealt: dict[str, str]) -> dict[str, Any]
             try:
                 validation = split_by_speaker(train, seed=seed, name="its training part")
             except InputError as error:
-                return {"split": None, "said": f"none: {error}"}
+                return {"split": None, "said": f"none; {error}"}
             split = own.mask(validation.reindex(own.index) == "validation", "validation")
             return {
                 "split": split,
@@ -144,11 +145,11 @@ def deal(kept: pd.DataFrame, seed: int, dealt: dict[str, str]) -> dict[str, Any]
         else:
             refused = f"the corpus's own split is {', '.join(sorted(set(own)))} only; "
     if not len(kept):
-        return {"split": None, "said": "none: no file can be used"}
+        return {"split": None, "said": "none; no file can be used"}
     try:
         split = split_by_speaker(kept, seed=seed, name="the corpus", dealt=dealt)
     except InputError as error:
-        return {"split": None, "said": f"{refused}none: {error}"}
+        return {"split": None, "said": f"{refused}none; {error}"}
     known = len(set(kept["speaker"]) & dealt.keys())
     said = f"{refused}speakers dealt by seed {seed}"
     return {"split": split, "said": said + (f"; {known} of them keep the sides they had" if known else "")}
@@ -189,3 +190,32 @@ def report_text(report: dict[str, Any]) -> str:
 def _some(names: list[str]) -> str:
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def leave_one_out(data: str | Path, column: str, output: str | Path, *, seed: int = 1234) -> list[Path]:
+    """Write a corpus for each value of a column, which is tested there and not trained on.
+
+    Parameters
+    ----------
+    data : str or Path
+        A corpus.
+    column, seed
+        As for :func:`accentlib.splits.leave_one_group_out`.
+    output : str or Path
+        Receives a folder with a ``manifest.csv`` for each value.
+
+    Returns
+    -------
+    list of Path
+        The folders.
+    """
+    folders = []
+    for group, table in leave_one_group_out(read_corpus(data, seed=seed), column, seed=seed):
+        check_corpus(table, name=f"{data} without {column} {group!r}")
+        folder = Path(output) / re.sub(r"[^\w.-]+", "_", group)
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(table, folder / "manifest.csv")
+        counts = ", ".join(f"{split} {count}" for split, count in table["split"].value_counts().items())
+        print(f"{folder}: {counts} clips", file=sys.stderr)
+        folders.append(folder)
+    return folders

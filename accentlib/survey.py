@@ -9,11 +9,10 @@ import pandas as pd
 import soundfile as sf
 
 from .audio import read_audio, to_mono
-from .config import InputError
+from .config import SHORTEST_CLIP, InputError
 from .listing import NOT_AUDIO
 from .parallel import on_all_cores
 
-SHORTEST = 0.2  # s; what is shorter has hardly a sound in it
 QUIET = 10 ** (-55 / 20)  # a recording whose root mean square is below -55 dBFS is called quiet
 FULL_SCALE = 0.99  # what is above may be cut off
 EXAMINED = ("seconds", "sample_rate", "channels", "encoding", "remark", "content")
@@ -78,7 +77,7 @@ def one_spelling(labels: pd.Series) -> tuple[pd.Series, dict[str, list[str]]]:
 def survey(
     listing: pd.DataFrame,
     *,
-    min_seconds: float = SHORTEST,
+    min_seconds: float = SHORTEST_CLIP,
     min_speakers: int = 1,
     accent_names: dict[str, str] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
