@@ -86,7 +86,7 @@ def resumed(url: str, output_file: str | os.PathLike, pooch) -> None:
                 file=sys.stderr, disable=None,
             )  # fmt: skip
             with part.open("ab" if have else "wb") as file, bar:
-                for block in answer.iter_content(1 << 20):
+                for block in answer.iter_content(1 << 16):
                     file.write(block)
                     bar.update(len(block))
     os.replace(part, output_file)

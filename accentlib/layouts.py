@@ -258,7 +258,7 @@ def voxforge(folder: Path) -> pd.DataFrame:
     rows = []
     for readme in sorted([*folder.rglob("etc/README"), *folder.rglob("etc/readme")]):
         text = readme.read_text(encoding="utf-8", errors="replace")
-        fields = dict(re.findall(r"^\s*([\w ]+?)\s*:\s*(.*?)\s*;?\s*$", text, flags=re.M))
+        fields = dict(re.findall(r"^[ \t]*([\w ]+?)[ \t]*:[ \t]*(.*?)[ \t\r]*;?[ \t\r]*$", text, flags=re.M))
         submission = readme.parent.parent
         speaker = fields.get("User Name") or submission.name.rsplit("-", 2)[0]
         accent = fields.get("Pronunciation dialect", "")
