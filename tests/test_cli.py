@@ -81,9 +81,9 @@ def test_embed_writes_paths_and_embeddings(run_dir, corpus_dir, tmp_path):
 def test_features_and_train_share_the_folder(corpus_dir, tmp_path):
     where = ["--data", str(corpus_dir), "--out-dir", str(tmp_path)]
     assert main(["features", *where, *FLAGS]) == 0
-    made = (tmp_path / "features" / "log_mel.float32").stat().st_mtime_ns
+    made = (tmp_path / "features" / "log_mel.npy").stat().st_mtime_ns
     assert main(["train", *where, *FLAGS, "--no-spec-augment", "--preset", "laptop"]) == 0
-    assert (tmp_path / "features" / "log_mel.float32").stat().st_mtime_ns == made
+    assert (tmp_path / "features" / "log_mel.npy").stat().st_mtime_ns == made
     assert read_checkpoint(tmp_path / "best.pt")["config"]["spec_augment"] is False
 
 

@@ -1,6 +1,10 @@
 """Corpus tables, speaker-disjoint splits, the feature store, windows and batches."""
 
 import json
+import pickle
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -8,6 +12,7 @@ import pytest
 import soundfile as sf
 
 from accentlib import augment
+from accentlib import store as store_module
 from accentlib.config import Config, InputError
 from accentlib.corpus import corpus_note, corpus_sample_rate, read_corpus
 from accentlib.data import EpochSampler, WindowDataset, length_buckets, training_loader
@@ -73,26 +78,125 @@ def test_the_store_holds_what_the_one_feature_path_gives_and_is_reused(tmp_path,
     store = open_store(table, tmp_path, tiny)
     for path in table["path"]:
         np.testing.assert_array_equal(store[path], file_log_mel(path, tiny))
-    changed = (tmp_path / "log_mel.float32").stat().st_mtime_ns
+    changed = (tmp_path / "log_mel.npy").stat().st_mtime_ns
     open_store(table, tmp_path, tiny)
-    assert (tmp_path / "log_mel.float32").stat().st_mtime_ns == changed
+    assert (tmp_path / "log_mel.npy").stat().st_mtime_ns == changed
     again = open_store(table, tmp_path, tiny.replace(n_fft=1024))  # other features: made anew
     assert len(again[table["path"][0]]) < len(store[table["path"][0]])
 
 
-@pytest.mark.parametrize("damage", ["index", "data"])
-def test_the_store_notices_changed_audio_and_damage(tmp_path, tiny, damage):
+def test_the_file_is_a_numpy_array_that_anybody_reads(tmp_path, corpus_dir, tiny):
+    table = read_corpus(corpus_dir)
+    store = open_store(table, tmp_path, tiny)
+    array = np.load(tmp_path / "log_mel.npy", mmap_mode="r")
+    assert array.dtype == np.float32 and len(array) == sum(len(store[path]) for path in table["path"])
+    np.testing.assert_array_equal(array[: len(store[table["path"][0]])], store[table["path"][0]])
+
+
+def line_of(store_folder, path) -> list:
+    lines = [json.loads(line) for line in (store_folder / "clips.jsonl").read_text().splitlines()[1:]]
+    return [line for line in lines if line[0] == path][-1]
+
+
+def test_a_corpus_that_grows_costs_what_is_new_and_a_changed_file_is_made_again(tmp_path, tiny, monkeypatch):
     table = read_corpus(write_corpus(tmp_path / "c"))
+    made = []
+    real = store_module.file_log_mel
+    monkeypatch.setattr(
+        store_module, "file_log_mel", lambda path, config: made.append(path) or real(path, config)
+    )
+    open_store(table.iloc[:40], tmp_path / "f", tiny)
+    assert len(made) == 40
+    made.clear()
     first = table["path"][0]
     before = open_store(table, tmp_path / "f", tiny)[first].copy()
+    assert made == list(table["path"][40:])
+    made.clear()
     sf.write(first, tone(3000, 0.5), RATE)
-    assert np.abs(open_store(table, tmp_path / "f", tiny)[first] - before).max() > 1
-    data = tmp_path / "f" / "log_mel.float32"
-    if damage == "index":
-        (tmp_path / "f" / "index.json").write_text("[]")
+    store = open_store(table, tmp_path / "f", tiny)
+    assert made == [first] and np.abs(store[first] - before).max() > 1
+    for path in table["path"]:
+        np.testing.assert_array_equal(store[path], real(path, tiny))
+    assert line_of(tmp_path / "f", first)[3] > 0  # added at the end
+
+
+@pytest.mark.parametrize(
+    "damage", ["index gone", "index torn", "line damaged", "data gone", "data torn", "not text"]
+)
+def test_a_damaged_store_is_mended_and_never_read_as_good(tmp_path, tiny, damage):
+    table = read_corpus(write_corpus(tmp_path / "c"))
+    whole = {path: x.copy() for path, x in stored(open_store(table, tmp_path / "f", tiny), table).items()}
+    data, index = tmp_path / "f" / "log_mel.npy", tmp_path / "f" / "clips.jsonl"
+    if damage == "index gone":
+        index.unlink()
+    elif damage == "index torn":
+        index.write_bytes(index.read_bytes()[:-25])
+    elif damage == "line damaged":
+        lines = index.read_text().splitlines(keepends=True)
+        index.write_text("".join([*lines[:9], lines[9].replace(", ", ", -"), *lines[10:]]))
+    elif damage == "data gone":
+        data.unlink()
+    elif damage == "data torn":
+        data.write_bytes(data.read_bytes()[: 320 * 1000 + 77])
     else:
-        data.write_bytes(data.read_bytes()[: 320 * 100])
-    assert len(open_store(table, tmp_path / "f", tiny)[first]) == len(before)
+        index.write_bytes(b"\xff" + index.read_bytes())
+    again = stored(open_store(table, tmp_path / "f", tiny), table)
+    for path in table["path"]:
+        np.testing.assert_array_equal(again[path], whole[path])
+    assert len(np.load(data, mmap_mode="r")) == sum(map(len, whole.values()))
+
+
+def stored(store, table) -> dict[str, np.ndarray]:
+    return {path: store[path] for path in table["path"]}
+
+
+def test_killed_while_packing_it_goes_on_from_the_last_whole_clip(tmp_path, tiny):
+    folder = write_corpus(tmp_path / "c", speakers=30)
+    table = read_corpus(folder)
+    code = (
+        "import sys, time\nfrom accentlib import store\nfrom accentlib.config import Config\n"
+        "from accentlib.corpus import read_corpus\nreal = store.file_log_mel\n"
+        "store.file_log_mel = lambda *a: time.sleep(0.02) or real(*a)\n"
+        f"store.open_store(read_corpus({str(folder)!r}), {str(tmp_path / 'f')!r},"
+        f" Config.laptop(sample_rate={RATE}))\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code])
+    index = tmp_path / "f" / "clips.jsonl"
+    while not index.is_file() or index.read_bytes().count(b"\n") < 40:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    done = index.read_bytes().count(b"\n") - 1
+    store = open_store(table, tmp_path / "f", tiny)
+    for path in table["path"]:
+        np.testing.assert_array_equal(store[path], file_log_mel(path, tiny))
+    assert index.read_bytes().count(b"\n") - 1 == len(table)  # none twice
+    assert 39 <= done < len(table)
+
+
+def test_two_processes_make_one_store_and_the_second_waits(tmp_path, tiny):
+    folder = write_corpus(tmp_path / "c", speakers=20)
+    code = (
+        "import sys\nfrom accentlib.store import open_store\nfrom accentlib.config import Config\n"
+        "from accentlib.corpus import read_corpus\n"
+        f"open_store(read_corpus({str(folder)!r}), {str(tmp_path / 'f')!r}, Config.laptop(sample_rate={RATE}))\n"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    table = read_corpus(folder)
+    assert (tmp_path / "f" / "clips.jsonl").read_bytes().count(b"\n") == len(table) + 1
+    store = open_store(table, tmp_path / "f", tiny)
+    np.testing.assert_array_equal(store[table["path"][50]], file_log_mel(table["path"][50], tiny))
+
+
+def test_a_store_is_sent_to_a_loader_without_its_features(tmp_path, corpus_dir, tiny):
+    table = read_corpus(corpus_dir)
+    store = open_store(table, tmp_path, tiny)
+    sent = pickle.dumps(store)
+    assert len(sent) < 0.1 * (tmp_path / "log_mel.npy").stat().st_size
+    path = table["path"][7]
+    np.testing.assert_array_equal(pickle.loads(sent)[path], store[path])
 
 
 def test_bad_files_are_left_out_and_named(tmp_path, tiny):
@@ -101,8 +205,9 @@ def test_bad_files_are_left_out_and_named(tmp_path, tiny):
     store = open_store(table, tmp_path / "f", tiny)
     assert list(store.problems) == [str(tmp_path / "low_2_1.wav")]
     assert len(store.keep(table)) == len(table) - 1
-    index = json.loads((tmp_path / "f" / "index.json").read_text())
-    assert "empty file" in next(iter(index["problems"].values()))
+    assert "empty file" in line_of(tmp_path / "f", str(tmp_path / "low_2_1.wav"))[-1]
+    sf.write(tmp_path / "low_2_1.wav", tone(150), RATE)  # mended
+    assert not open_store(table, tmp_path / "f", tiny).problems
 
 
 def test_windows_follow_from_seed_epoch_and_index_alone(tmp_path, corpus_dir, tiny):
