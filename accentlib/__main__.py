@@ -197,8 +197,8 @@ def _model(arguments: argparse.Namespace):
     from .device import get_device
 
     model = load_model(arguments.checkpoint).to(get_device(arguments.device))
-    if arguments.n_fft:
-        model.config = model.config.replace(n_fft=arguments.n_fft)
+    changes = {name: getattr(arguments, name) for name in ("n_fft", "evaluation_window")}
+    model.config = model.config.replace(**{k: value for k, value in changes.items() if value is not None})
     return model
 
 

@@ -25,7 +25,7 @@ POOLINGS = ("Statistics", "Attention", "MHA", "DoubleMHA")
 VGG_BLOCKS = {"VGG3L": 3, "VGG4L": 4}
 SHORTEST_SLICE = 2.0  # s; random slicing cuts batches no shorter
 SHORTEST_CLIP = 0.2  # s; what is shorter has hardly a sound in it
-FEATURE_FIELDS = ("sample_rate", "n_fft", "win_length", "hop_length", "n_mels", "preemphasis")
+FEATURE_FIELDS = ("sample_rate", "n_fft", "win_length", "hop_length", "n_mels", "preemphasis", "trim_silence")
 MODEL_FIELDS = (
     "front_end", "kernel_size", "batch_norm", "pooling_method", "heads_number", "embedding_size",
 )  # fmt: skip
@@ -52,10 +52,14 @@ class Config:
     hop_length: float = option(0.010, "step between frames, s")
     n_mels: int = option(80, "mel bands from 0 Hz to half the sample rate")
     preemphasis: float = option(0.97, "y[n] = x[n] - preemphasis * x[n-1]")
+    trim_silence: float = option(0.0, "pauses are cut that are so many dB below the loudest part, 0: none")
     normalization: str = option(
         "cmn", "per utterance: minus the band's mean (cmn), also over its deviation (cmvn)",
         choices=("cmn", "cmvn"),
     )  # fmt: skip
+    evaluation_window: float = option(
+        0.0, "evaluate windows of this length and average them, s; 0: recordings whole"
+    )
 
     # model
     front_end: str = option("VGG4L", "convolutional front end", choices=FRONT_ENDS)
@@ -83,6 +87,13 @@ class Config:
     speed_range: float = option(0.0, "speed is changed by up to this factor, 0.1: 0.9 to 1.1")
     tract_range: float = option(0.0, "vocal tract length is changed by up to this factor")
     spec_augment: bool = option(False, "hide random frames and mel bands (SpecAugment)")
+
+    # who is heard how often
+    balance: str = option(
+        "none", "against unequal accents: draw them equally often (sampling), or weigh the loss (loss)",
+        choices=("none", "sampling", "loss"),
+    )  # fmt: skip
+    clips_per_speaker: int = option(0, "clips of a speaker an epoch at most, others each time; 0: all")
 
     # training
     optimizer: str = option("Adam", "optimizer", choices=("Adam", "AdamW", "SGD", "RMSprop"))
@@ -135,6 +146,9 @@ class Config:
         ):  # fmt: skip
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} must be above 0, not {getattr(self, name)}")
+        for name in ("trim_silence", "evaluation_window", "clips_per_speaker"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} must not be below 0, it is {getattr(self, name)}")
         if self.batch_size < 2:
             raise InputError("batch_size must be at least 2, for batch norm compares utterances")
         if self.random_slicing and self.window_size < SHORTEST_SLICE:

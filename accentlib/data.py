@@ -15,14 +15,15 @@ from .features import normalise, wave_log_mel
 from .store import FeatureStore
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-Key = tuple[int, int, int]
+Key = tuple[int, ...]
 
 
 class WindowDataset(Dataset):
     """Random windows of the training utterances.
 
-    An item is asked for by (epoch, index, frames of the window), and its random choices follow from the
-    seed and these alone: the same whatever the number of workers, and after a resume.
+    An item is asked for by (epoch, index, frames of the window), and where an epoch draws it again, how often
+    it did so before. Its random choices follow from the seed and these alone: the same whatever the number of
+    workers, and after a resume.
     """
 
     def __init__(self, store: FeatureStore, table: pd.DataFrame, labels: Sequence[str], config: Config):
@@ -34,8 +35,8 @@ class WindowDataset(Dataset):
         return len(self.paths)
 
     def __getitem__(self, key: Key) -> tuple[np.ndarray, int]:
-        epoch, index, frames = key
-        rng = np.random.default_rng((self.config.seed, epoch, index))
+        epoch, index, frames, *again = key
+        rng = np.random.default_rng((self.config.seed, epoch, index, *again))
         path = self.paths[index]
         log_mels = self.augmented(path, rng, frames) if self.config.wave_augment else self.store[path]
         log_mels = normalise(log_mels, self.config.normalization)
@@ -55,30 +56,74 @@ class WindowDataset(Dataset):
 
 
 class EpochSampler(Sampler):
-    """Shuffled batches of (epoch, index, frames), one epoch at a time; it can start within an epoch.
+    """Shuffled batches of keys of a :class:`WindowDataset`, one epoch at a time; it can start within an epoch.
 
-    With ``random_slicing`` all windows of a batch are cut to one random length.
+    With ``random_slicing`` all windows of a batch are cut to one random length. With ``clips_per_speaker``
+    an epoch has at most so many clips of a speaker, others each time. With ``balance`` "sampling" it has as
+    many of each accent, those of the rarer ones more than once, each time another window.
+
+    Parameters
+    ----------
+    targets : sequence of int
+        Class number of each clip.
+    config : Config
+        The fields named above, ``batch_size``, ``window_size`` and ``seed``.
+    speakers : sequence of str, optional
+        Who speaks in each, for ``clips_per_speaker``.
     """
 
-    def __init__(self, size: int, config: Config):
-        self.size, self.batch_size, self.seed = size, config.batch_size, config.seed
+    def __init__(self, targets: Sequence[int], config: Config, speakers: Sequence[str] | None = None):
+        self.config = config
+        self.targets = np.asarray(targets)
+        self.speakers = pd.factorize(np.asarray(speakers))[0] if config.clips_per_speaker else None
         self.frames = round(config.window_size / config.hop_length)
         self.shortest = self.frames
         if config.random_slicing:
             self.shortest = round(SHORTEST_SLICE / config.hop_length)
         self.epoch = 0
         self.first_batch = 0
+        self.draws = len(self.order())  # the same in every epoch
+        if config.balance == "sampling":
+            accents = len(set(self.targets))
+            self.draws = max(1, self.draws // accents) * accents
 
     def __len__(self) -> int:
-        return max(1, self.size // self.batch_size)  # the rest of an epoch is left to other epochs
+        return max(1, self.draws // self.config.batch_size)  # the rest of an epoch is left to other epochs
+
+    def order(self) -> np.ndarray:
+        """The clips of this epoch ``(clips,)``, shuffled; capped, but not balanced yet."""
+        order = np.random.default_rng((self.config.seed, self.epoch)).permutation(len(self.targets))
+        if self.speakers is None:
+            return order
+        earlier = pd.Series(self.speakers[order]).groupby(self.speakers[order]).cumcount().to_numpy()
+        return order[earlier < self.config.clips_per_speaker]
+
+    def keys(self) -> list[tuple[int, ...]]:
+        """(index,) of each draw of this epoch, or (index, times that it was drawn before)."""
+        order = self.order()
+        if self.config.balance != "sampling":
+            return [(int(index),) for index in order]
+        accents = sorted(set(self.targets))
+        each = self.draws // len(accents)
+        drawn = []
+        for accent in accents:
+            own = order[self.targets[order] == accent]
+            drawn += [(int(own[i % len(own)]), i // len(own)) for i in range(each)]
+        shuffled = np.random.default_rng((self.config.seed, self.epoch, len(order))).permutation(len(drawn))
+        return [drawn[i] if drawn[i][1] else drawn[i][:1] for i in shuffled]
 
     def __iter__(self) -> Iterator[list[Key]]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.size)
+        keys, size = self.keys(), self.config.batch_size
         for batch in range(self.first_batch, len(self)):
-            chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            rng = np.random.default_rng((self.seed, self.epoch, batch))
+            rng = np.random.default_rng((self.config.seed, self.epoch, batch))
             frames = int(rng.integers(self.shortest, self.frames + 1))
-            yield [(self.epoch, int(index), frames) for index in chosen]
+            chosen = keys[batch * size : (batch + 1) * size]
+            yield [(self.epoch, index, frames, *again) for index, *again in chosen]
+
+    def class_weights(self, classes: int) -> np.ndarray:
+        """Weights of the loss ``(classes,)`` that make each accent count alike: all / (accents * its clips)."""
+        counts = np.bincount(self.targets[self.order()], minlength=classes)
+        return (counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))).astype(np.float32)
 
 
 def pad(log_mels: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -96,8 +141,10 @@ def collate(items: list[tuple[np.ndarray, int]]) -> Batch:
     return *pad(windows), torch.tensor(targets)
 
 
-def check_augmentation(table: pd.DataFrame, config: Config) -> None:
-    """Raise an InputError if training utterances cannot be changed as the configuration wants."""
+def check_training(table: pd.DataFrame, config: Config) -> None:
+    """Raise an InputError if training utterances cannot be drawn or changed as the configuration wants."""
+    if config.clips_per_speaker and "speaker" not in table:
+        raise InputError("clips_per_speaker needs to know who speaks; label files do not say it")
     if config.wave_augment:
         without = next((path for path in table["path"] if audio_beside(path) is None), None)
         if without:
@@ -111,13 +158,13 @@ def training_loader(
 ) -> DataLoader:
     """Batches of random windows; set ``loader.batch_sampler.epoch`` before each pass.
 
-    Raises InputError if the configuration asks for augmentation that these utterances do not allow.
+    Raises InputError if the configuration asks for what these utterances do not allow.
     """
-    check_augmentation(table, config)
+    check_training(table, config)
     dataset = WindowDataset(store, table, labels, config)
     return DataLoader(
         dataset,
-        batch_sampler=EpochSampler(len(dataset), config),
+        batch_sampler=EpochSampler(dataset.targets, config, table.get("speaker")),
         collate_fn=collate,
         num_workers=config.num_workers,
         generator=torch.Generator(),  # else each pass draws from the generator of dropout

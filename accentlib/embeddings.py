@@ -11,7 +11,7 @@ import torch
 from .audio import to_mono
 from .config import InputError
 from .data import length_buckets, pad
-from .features import at_rate, normalise, wave_log_mel
+from .features import at_rate, moments, normalise, wave_log_mel
 from .model import AccentNet
 from .pooling import Weights
 from .store import FeatureStore, log_mels_of_files
@@ -33,31 +33,52 @@ class Answers(NamedTuple):
         return [labels[i] for i in self.probabilities.argmax(axis=1)]
 
 
+def evaluation_windows(frames: int, window: int) -> list[tuple[int, int]]:
+    """First and last frames (exclusive) of the fewest even windows that cover an utterance; 0: one window."""
+    if not window or frames <= window:
+        return [(0, frames)]
+    starts = np.linspace(0, frames - window, -(-frames // window)).round().astype(int)
+    return [(start, start + window) for start in starts.tolist()]
+
+
 @torch.inference_mode()
 def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings and logits of normalised log-mels, in padded batches of like lengths.
+    """Embeddings and logits of utterances, in padded batches of like lengths.
+
+    With ``evaluation_window`` an utterance is cut into windows (:func:`evaluation_windows`), after it was
+    normalised as a whole, and theirs are averaged.
 
     Parameters
     ----------
     model : AccentNet
         It is used as it is, in float32; put it into evaluation mode first.
     log_mels : sequence of np.ndarray
-        ``(frames, mels)`` each.
+        ``(frames, mels)`` each, before normalisation; views of a store are read a batch at a time.
 
     Returns
     -------
     embeddings, logits : np.ndarray
         ``(clips, embedding)`` and ``(clips, accents)``, in the given order.
     """
-    device = next(model.parameters()).device
-    embeddings = np.empty((len(log_mels), model.config.embedding_size), np.float32)
-    logits = np.empty((len(log_mels), len(model.labels)), np.float32)
-    for bucket in length_buckets([len(x) for x in log_mels]):
-        batch, lengths = pad([log_mels[i] for i in bucket])
+    device, config = next(model.parameters()).device, model.config
+    window = round(config.evaluation_window / config.hop_length)
+    pieces = [(clip, *ends) for clip, x in enumerate(log_mels) for ends in evaluation_windows(len(x), window)]
+    of_clip = np.array([clip for clip, *_ in pieces])
+    counts = np.bincount(of_clip)[:, None]
+    known = [moments(x, config.normalization) for x in log_mels]
+    embeddings = np.zeros((len(log_mels), config.embedding_size), np.float32)
+    logits = np.zeros((len(log_mels), len(model.labels)), np.float32)
+    for bucket in length_buckets([stop - start for _, start, stop in pieces]):
+        cut = [
+            (log_mels[c][start:stop] - known[c][0]) / known[c][1]
+            for c, start, stop in map(pieces.__getitem__, bucket)
+        ]
+        batch, lengths = pad(cut)
         vectors = model.embed(batch.to(device), lengths.to(device))
-        embeddings[bucket] = vectors.cpu().numpy()
-        logits[bucket] = (model.am_softmax.scale * model.cosines(vectors)).cpu().numpy()
-    return embeddings, logits
+        scores = model.am_softmax.scale * model.cosines(vectors)
+        np.add.at(embeddings, of_clip[bucket], vectors.cpu().numpy())
+        np.add.at(logits, of_clip[bucket], scores.cpu().numpy())
+    return embeddings / counts, logits / counts
 
 
 def listen(
@@ -87,7 +108,7 @@ def listen(
                 problems[name] = result
             else:
                 names.append(name)
-                features.append(normalise(result, model.config.normalization))
+                features.append(result)
         if features:
             vectors, scores = forward_log_mels(model, features)
             embeddings.append(vectors)

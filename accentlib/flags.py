@@ -136,6 +136,10 @@ def make_parser() -> argparse.ArgumentParser:
         sub.add_argument("--checkpoint", required=True, help="a .pt of a run, or a published .chkpt")
         sub.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
         sub.add_argument("--n_fft", "--n-fft", type=int, help="for a published .chkpt, if not 512")
+        text = (
+            "hear windows of this length and average them, s; 0: recordings whole (as the model was trained)"
+        )
+        sub.add_argument(*spellings("evaluation_window"), type=float, help=text)
         if verb == "evaluate":
             sub.add_argument("--data", help=CORPUS)
             labels = {"labels_path": "a label file, instead", "data_dir": "folder before each path of it"}

@@ -85,10 +85,14 @@ class AccentNet(nn.Module):
         lengths: torch.Tensor | None,
         targets: torch.Tensor,
         step: int = 0,
+        class_weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The AM-Softmax loss of a training batch after ``step`` updates, a scalar."""
+        """The AM-Softmax loss of a training batch after ``step`` updates, a scalar.
+
+        With ``class_weights`` ``(accents,)`` it is the weighted mean over the batch.
+        """
         cosines = self.cosines(self.embed(log_mels, lengths))
-        return F.cross_entropy(self.am_softmax.margin_logits(cosines, targets, step), targets)
+        return F.cross_entropy(self.am_softmax.margin_logits(cosines, targets, step), targets, class_weights)
 
 
 def load_weights(model: AccentNet, weights: dict[str, torch.Tensor], *, name: str) -> None:

@@ -93,6 +93,10 @@ class Trainer:
             self.averaged = AveragedModel(self.model, avg_fn=average, use_buffers=True)
         self.optimizer = make_optimizer(self.model, self.config)
         self.loader = training_loader(store, train, labels, self.config)
+        self.class_weights = None
+        if self.config.balance == "loss":
+            weights = self.loader.batch_sampler.class_weights(len(labels))
+            self.class_weights = torch.from_numpy(weights).to(self.device)
         self.step = self.epoch = self.batch = self.stale = 0
         self.best = -1.0
         self.seconds = 0.0
@@ -212,9 +216,8 @@ class Trainer:
             self.model.front_end.eval()  # batch norm keeps its statistics
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
         with autocast:
-            loss = self.model(
-                log_mels.to(self.device), lengths.to(self.device), targets.to(self.device), self.step
-            )
+            batch = (x.to(self.device) for x in (log_mels, lengths, targets))
+            loss = self.model(*batch, self.step, self.class_weights)
         (loss / self.config.gradient_accumulation).backward()
         return loss.detach()
 

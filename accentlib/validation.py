@@ -1,4 +1,4 @@
-"""What is measured on whole validation utterances: classification figures, and EER where it is wanted."""
+"""What is measured on validation utterances: classification figures, and EER where it is wanted."""
 
 import math
 
@@ -8,7 +8,6 @@ import pandas as pd
 from .config import Config, InputError
 from .corpus import select
 from .embeddings import forward_log_mels
-from .features import normalise
 from .metrics import NAMES, accent_scores, classification_metrics, equal_error_rate, table_scores
 from .model import AccentNet
 from .store import FeatureStore
@@ -46,7 +45,7 @@ class Validation:
             ]
             paths += [*self.pairs["a"], *self.pairs["b"]]
         self.paths = list(dict.fromkeys(paths))
-        self.log_mels = [normalise(store[path], config.normalization) for path in self.paths]
+        self.log_mels = [store[path] for path in self.paths]  # views: read when they are measured
 
     def measure(self, model: AccentNet) -> tuple[dict[str, float], list[str]]:
         """The figures (NaN: not measured), and the accent that is predicted of each labelled row."""
