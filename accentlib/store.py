@@ -5,6 +5,7 @@ leaves room for an array to grow by rows.
 """
 
 import json
+import mmap
 import os
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from .config import Config, InputError
 from .features import file_log_mel, made_with
 from .parallel import on_all_cores
 
+LET_GO = 256  # clips after which what was read is left to the page cache
 HEADER = 128  # bytes that NumPy gives the header of such an array, whatever its length
 
 
@@ -40,11 +42,15 @@ class FeatureStore:
         self._open()
 
     def _open(self) -> None:
-        shape = (max(start + frames for start, frames in self._place.values()), self.n_mels)
-        self._data = np.memmap(self.folder / "log_mel.npy", np.float32, "r", HEADER, shape)
+        rows = max(start + frames for start, frames in self._place.values())
+        with (self.folder / "log_mel.npy").open("rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        data = np.frombuffer(self._map, np.float32, rows * self.n_mels, HEADER)
+        self._data = data.reshape(rows, self.n_mels)
+        self._reads = 0
 
     def __getstate__(self) -> dict:
-        return {name: value for name, value in vars(self).items() if name != "_data"}
+        return {name: value for name, value in vars(self).items() if name not in ("_map", "_data")}
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
@@ -55,6 +61,10 @@ class FeatureStore:
 
     def __getitem__(self, path: str) -> np.ndarray:
         """The log-mels of one clip, ``(frames, n_mels)``, read-only; nothing is read before it is used."""
+        self._reads += 1
+        if self._reads % LET_GO == 0 and hasattr(self._map, "madvise"):  # not on Windows
+            # else all that was ever read counts as this process's memory, and batch systems stop it for that
+            self._map.madvise(mmap.MADV_DONTNEED)
         start, frames = self._place[path]
         return self._data[start : start + frames]
 
