@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
+from accentlib.corpus import read_corpus
 from conftest import BUNDLED, ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -68,6 +69,18 @@ def test_neither_voice_nor_sentence_gives_the_accent_away_and_splits_share_neith
     assert table.groupby("split")["speaker"].nunique().to_dict() == {"test": 12, "train": 30, "validation": 6}
     info = sf.info(BUNDLED / table["path"][0])
     assert (info.samplerate, info.channels, info.format, info.subtype) == (16_000, 1, "OGG", "OPUS")
+
+
+def test_neural_voices_hold_voices_and_sentences_apart():
+    folder = ROOT / "data" / "neural_voices"
+    table = read_corpus(folder)
+    assert len(table) == 912 and {str(p) for p in folder.rglob("*.ogg")} == set(table["path"])
+    assert table.groupby("split")["speaker"].nunique().to_dict() == {"test": 5, "train": 11, "validation": 3}
+    for key in ("speaker", "sentence"):
+        assert (pd.crosstab(table[key], table["accent"]).nunique(axis=1) == 1).all()
+        assert table.groupby(key)["split"].nunique().max() == 1
+    wave, rate = sf.read(table["path"][500])
+    assert rate == 16_000 and len(wave) / rate == pytest.approx(float(table["seconds"][500]), abs=0.02)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks, and the checksum is of the Linux wheel")
