@@ -1,8 +1,9 @@
 """Accents from speech: log-mels, a VGG, Double Multi-Head Attention, AM-Softmax, and pictures of it.
 
-Modules in the order that data flows: config, files, audio, pickles, features, corpus, store, lists, augment,
-data, front_end, pooling, loss, model, published, checkpoint, embeddings, metrics, device, optimizer, validation,
-training, plots, experiment, comparison, and the command line (flags, __main__).
+Modules in the order that data flows: config, files, audio, pickles, features, parallel, splits, corpus, listing,
+layouts, known, download, survey, manifest, store, lists, augment, data, front_end, pooling, loss, model, published,
+checkpoint, embeddings, metrics, device, optimizer, validation, training, plots, experiment, comparison, and the
+command line (flags, __main__).
 """
 
 import importlib
@@ -16,7 +17,7 @@ _HOMES = {
     "listing": ("from_folder", "from_table"),
     "known": ("read_known",),
     "survey": ("report_table",),
-    "manifest": ("leave_one_out", "make_corpus"),
+    "manifest": ("join_corpora", "leave_one_out", "make_corpus"),
     "splits": ("leave_one_group_out", "split_by_speaker"),
     "features": ("log_mel", "normalise", "file_log_mel"),
     "corpus": ("read_corpus", "select"),

@@ -104,11 +104,15 @@ def report(problems: dict[str, str]) -> int:
 def do_corpus(arguments: argparse.Namespace) -> int:
     """accentlib corpus KIND"""
     from .listing import from_folder, from_table, read_accent_names
-    from .manifest import leave_one_out, make_corpus
+    from .manifest import join_corpora, leave_one_out, make_corpus
     from .survey import count_problems
 
     if arguments.kind == "leave-one-out":
         leave_one_out(arguments.data, arguments.column, arguments.output, seed=arguments.seed)
+        return 0
+    if arguments.kind == "join":
+        joined = join_corpora(arguments.data, arguments.output, seed=arguments.seed)
+        print(f"{arguments.output}: {len(joined)} clips", file=sys.stderr)
         return 0
     columns = {name: value for name, value in vars(arguments).items() if name.endswith("_column") and value}
     note = ""

@@ -63,14 +63,16 @@ def add_corpus_verbs(parser: argparse.ArgumentParser) -> None:
         "from-folder": "recordings in folders: accent/speaker/*.wav, accent/*.wav, or with a metadata.csv",
         "from-table": "recordings that a CSV or TSV table names",
         **{name: f"{corpus.title}: {corpus.accent}. {corpus.licence}" for name, corpus in KNOWN.items()},
+        "join": "one corpus of several, with a column corpus",
         "leave-one-out": "a corpus made into one for each value of a column, which is tested and not trained on",
     }.items():
         sub = kinds.add_parser(kind, help=text, description=text)
         sub.add_argument("--output", required=True, help="folder that receives manifest.csv and report.json")
         sub.add_argument("--seed", type=int, default=1234, help="deals speakers into splits (1234)")
-        if kind == "leave-one-out":
-            sub.add_argument("--data", required=True, help=CORPUS)
-            sub.add_argument("--column", required=True, help="say corpus, or text")
+        if kind in ("join", "leave-one-out"):
+            sub.add_argument("--data", required=True, nargs="+" if kind == "join" else None, help=CORPUS)
+            if kind == "leave-one-out":
+                sub.add_argument("--column", required=True, help="say corpus, or text")
             continue
         if kind == "from-table":
             sub.add_argument("source", metavar="FILE", help="the table")

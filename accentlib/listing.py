@@ -1,6 +1,7 @@
 """What lies in a folder or a table: a row a file with accent and speaker, not yet listened to."""
 
 import csv
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -46,30 +47,40 @@ def from_folder(folder: str | Path, *, accent_column: str = "", speaker_column: 
         raise InputError(f"{folder}: no such folder")
     inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
     parts = [(path, SPLIT_NAMES.get(path.name.lower())) for path in inside]
+    listings = []
     if not parts or not all(split for _, split in parts) or (folder / "metadata.csv").is_file():
         parts = [(folder, None)]
-    listings = []
+    else:
+        beside = [path for path in files_in(folder) if path.parent == folder]
+        listings.append(pd.DataFrame([_row(path, folder) for path in beside]))
     for part, split in parts:
         if (part / "metadata.csv").is_file():
             listing = _audio_folder(part, accent_column, speaker_column)
         else:
             listing = pd.DataFrame([_row(path, part) for path in files_in(part)])
         listings.append(listing.assign(split=split) if split else listing)
-    listing = pd.concat(listings, ignore_index=True)
+    listing = pd.concat(listings, ignore_index=True) if listings else pd.DataFrame()
     if not len(listing) or listing["problem"].str.startswith(NOT_AUDIO).all():
         raise InputError(f"{folder}: no audio files in it ({', '.join(AUDIO_SUFFIXES)})")
     return listing
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Every file below a folder, in order, but hidden ones and those that a corpus is made of here."""
-    return [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and not (path.parent == folder and path.name in (*OWN_FILES, "metadata.csv"))
-    ]
+    """Every file below a folder, in order, but hidden ones and those that a corpus is made of here.
+
+    Folders that are linked to are entered, each once.
+    """
+    found, seen = [], set()
+    for name, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        status = os.stat(name)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        own = (*OWN_FILES, "metadata.csv") if Path(name) == folder else ()
+        found += [Path(name, file) for file in files if not file.startswith(".") and file not in own]
+    return sorted(found)
 
 
 def suffix_problem(path: Path) -> str:

@@ -4,13 +4,14 @@ import json
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from .config import SHORTEST_CLIP, InputError
-from .corpus import check_corpus, read_corpus
+from .corpus import COLUMNS, check_corpus, read_corpus
 from .files import replacing
 from .listing import read_table
 from .splits import SPLITS, leave_one_group_out, split_by_speaker
@@ -100,7 +101,7 @@ def _write(table: pd.DataFrame, manifest: Path) -> None:
     first = [name for name in ("path", "accent", "speaker", "split") if name in table]
     table = table[first + [name for name in table if name not in first]]
     with replacing(manifest) as temporary:
-        table.round({"seconds": 3}).to_csv(temporary, index=False)
+        table.to_csv(temporary, index=False, float_format="%.3f")
 
 
 def _dealt(manifest: Path) -> dict[str, str]:
@@ -190,6 +191,40 @@ def report_text(report: dict[str, Any]) -> str:
 def _some(names: list[str]) -> str:
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def join_corpora(data: Sequence[str | Path], output: str | Path, *, seed: int = 1234) -> pd.DataFrame:
+    """Make one corpus of several, with a column ``corpus`` that says where each clip is from.
+
+    Speakers are told apart by corpus. Splits are kept if all have one, else all speakers are dealt.
+
+    Parameters
+    ----------
+    data : sequence of str or Path
+        Folders with a ``manifest.csv``, named differently, or such files.
+    output, seed
+        As for :func:`make_corpus`.
+
+    Raises InputError if a manifest lacks a column, two folders have one name, or the whole is no corpus.
+    """
+    tables = {}
+    for folder in map(Path, data):
+        manifest = folder / "manifest.csv" if folder.is_dir() else folder
+        table, name = read_table(manifest), manifest.absolute().parent.name
+        missing = [column for column in COLUMNS if column not in table]
+        if missing:
+            raise InputError(f"{manifest}: lacks the column {missing[0]}; it has {', '.join(table.columns)}")
+        if name in tables:
+            raise InputError(f"two corpora are called {name!r}; rename a folder")
+        table["path"] = [str((manifest.parent / path).absolute()) for path in table["path"]]
+        tables[name] = table.assign(speaker=f"{name}/" + table["speaker"], corpus=name)
+    joined = pd.concat(tables.values(), ignore_index=True).fillna("")
+    if not all("split" in table for table in tables.values()):
+        joined["split"] = split_by_speaker(joined, seed=seed, name=str(output))
+    check_corpus(joined, name=str(output))
+    Path(output).mkdir(parents=True, exist_ok=True)
+    _write(joined, Path(output) / "manifest.csv")
+    return joined
 
 
 def leave_one_out(data: str | Path, column: str, output: str | Path, *, seed: int = 1234) -> list[Path]:

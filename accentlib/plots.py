@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 
 from .metrics import NAMES
+from .splits import SPLITS
 
 MARKERS = "osD^vp*<>hXPd"
 
@@ -176,6 +178,35 @@ def plot_tsne(
         title=legend_title, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False,
         ncols=1 + len(kinds) // 16, fontsize=9,
     )  # fmt: skip
+    return ax
+
+
+def plot_minutes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Minutes of each accent as a bar, cut into its speakers, coloured by split; their number stands at its end.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        A corpus with a column ``seconds``, as :func:`accentlib.make_corpus` writes it.
+    """
+    minutes = table.assign(minutes=table["seconds"].astype(float) / 60)
+    amounts = minutes.groupby(["accent", "split", "speaker"])["minutes"].sum()
+    accents = sorted(set(table["accent"]), reverse=True)
+    ax = ax or plt.subplots(figsize=(8, 1 + 0.45 * len(accents)))[1]
+    colours = palette(SPLITS)
+    for row, accent in enumerate(accents):
+        of, left = amounts[accent], 0.0
+        for split in SPLITS:
+            for length in sorted(of[split], reverse=True) if split in of else ():
+                ax.barh(row, length, left=left, color=colours[split], edgecolor="white", linewidth=1.2)
+                left += length
+        speakers = of.index.get_level_values("speaker").nunique()
+        ax.text(left, row, f" {speakers} speakers", va="center", fontsize=9)
+    handles = [Patch(color=colours[split], label=split) for split in SPLITS]
+    ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=3, frameon=False)
+    ax.set(xlabel="minutes; one piece = one speaker", yticks=range(len(accents)), yticklabels=accents)
+    ax.margins(x=0.15)
+    ax.set_xlim(left=0)
     return ax
 
 

@@ -295,6 +295,51 @@ def test_leaving_texts_out_writes_a_corpus_for_each(tmp_path, capsys):
     assert [folder.name for folder in folders] == ["text_0", "text_1"]
 
 
+def test_corpora_are_joined_and_each_left_out_once(tmp_path, capsys):
+    for name, pitch in {"home": 0, "away": 7}.items():
+        folder = write_folder(tmp_path / name / "in")
+        for path in folder.rglob("*.wav"):
+            wave, _ = sf.read(path)
+            sf.write(path, wave * (1 - 0.1 * pitch), RATE)
+        make_corpus(from_folder(folder), tmp_path / name, progress=False)
+    both = [str(tmp_path / "home"), str(tmp_path / "away" / "manifest.csv")]
+    assert main(["corpus", "join", "--data", *both, "--output", str(tmp_path / "both")]) == 0
+    joined = read_corpus(tmp_path / "both")
+    assert joined["corpus"].value_counts().to_dict() == {"home": 24, "away": 24}
+    assert joined["speaker"].nunique() == 24 and all(Path(path).is_file() for path in joined["path"])
+    argv = ["corpus", "leave-one-out", "--data", str(tmp_path / "both"), "--column", "corpus"]
+    assert main([*argv, "--output", str(tmp_path / "folds")]) == 0
+    fold = read_corpus(tmp_path / "folds" / "home")
+    assert set(fold.loc[fold["split"] == "test", "corpus"]) == {"home"} and len(fold) == 48
+    assert main(["corpus", "join", "--data", both[0], both[0], "--output", str(tmp_path / "x")]) == 2
+    assert "two corpora are called 'home'" in capsys.readouterr().err
+
+
+def test_linked_folders_are_entered_once_and_files_beside_splits_are_named(tmp_path):
+    folder = write_folder(tmp_path / "in")
+    (folder / "Welsh" / "welsh_0").rename(tmp_path / "welsh_0")
+    (folder / "Welsh" / "welsh_0").symlink_to(tmp_path / "welsh_0")
+    (folder / "Welsh" / "welsh_1" / "loop").symlink_to(folder)
+    listing = from_folder(folder)
+    assert len(listing) == 24 and listing["path"].str.contains("welsh_0").sum() == 2
+    for split in ("train", "test"):
+        shutil.copytree(
+            folder, tmp_path / "parted" / split, symlinks=True, ignore=shutil.ignore_patterns("loop")
+        )
+    sf.write(tmp_path / "parted" / "beside.wav", tone(99), RATE)
+    listing = from_folder(tmp_path / "parted")
+    assert list(listing.loc[listing["problem"] != "", "path"]) == [str(tmp_path / "parted" / "beside.wav")]
+    assert set(listing["split"].dropna()) == {"train", "test"}
+
+
+def test_nothing_usable_is_refused_and_the_report_says_why(tmp_path, capsys):
+    (tmp_path / "in" / "a").mkdir(parents=True)
+    (tmp_path / "in" / "a" / "x.wav").write_bytes(b"")
+    assert main(["corpus", "from-folder", str(tmp_path / "in"), "--output", str(tmp_path / "out")]) == 2
+    assert "no file can be used" in capsys.readouterr().err
+    assert reasons(json.loads((tmp_path / "out" / "report.json").read_text())) == {"empty file": ["x.wav"]}
+
+
 def test_the_fingerprint_is_of_the_sound_and_not_of_the_file(tmp_path):
     wave = (32767 * tone(200)).astype(np.int16)
     for name in ("a.wav", "a.flac"):
