@@ -38,7 +38,7 @@ def read_corpus(data: str | Path, *, seed: int = 1234) -> pd.DataFrame:
     if manifest.is_dir():
         manifest = manifest / "manifest.csv"
     if not manifest.is_file():
-        raise InputError(f"{manifest}: no such file; --data takes a folder that holds a manifest.csv")
+        raise InputError(f"{manifest}: no such file; `accentlib corpus from-folder` makes one of recordings")
     try:
         # "None", "NA" and the like may be names of speakers or accents
         table = pd.read_csv(manifest, dtype=str, keep_default_na=False, encoding="utf-8-sig")

@@ -122,7 +122,7 @@ def vctk(folder: Path) -> pd.DataFrame:
     info = below(folder, "speaker-info.txt")
     audio = below(info.parent, "wav48_silence_trimmed", "wav48")
     speakers = {}
-    for line in info.read_text(encoding="utf-8").splitlines()[1:]:
+    for line in info.read_text(encoding="utf-8", errors="replace").splitlines()[1:]:
         fields = line.split(None, 4)
         if len(fields) >= 4:
             name = fields[0] if fields[0].startswith(("p", "s")) else f"p{fields[0]}"
@@ -216,8 +216,8 @@ def audio_mnist(folder: Path) -> pd.DataFrame:
     """``data/01/0_01_0.wav`` and ``data/audioMNIST_meta.txt`` (JSON)."""
     meta = below(folder, "audioMNIST_meta.txt", "data/audioMNIST_meta.txt")
     try:
-        speakers = json.loads(meta.read_text(encoding="utf-8"))
-    except ValueError as error:
+        speakers = dict(json.loads(meta.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
         raise InputError(f"{meta}: not readable as JSON ({error})") from None
     rows = []
     for path in sorted(meta.parent.glob("*/*.wav")):
@@ -239,7 +239,7 @@ def fsdd(folder: Path) -> pd.DataFrame:
         try:
             *_, last = ast.parse(metadata.read_text(encoding="utf-8")).body
             accents |= {name: about["accent"] for name, about in ast.literal_eval(last.value).items()}
-        except (SyntaxError, ValueError, AttributeError, KeyError, TypeError):
+        except (SyntaxError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
             raise InputError(f"{metadata}: not the table of speakers that it should be") from None
     rows = []
     for path in sorted(below(folder, "recordings").glob("*.wav")):

@@ -148,9 +148,7 @@ def project_tsne(
 
     perplexity = min(perplexity, (len(embeddings) - 1) / 3)
     tsne = TSNE(perplexity=perplexity, metric="cosine", init="random", random_state=seed)
-    caption = (
-        f"one point = one clip; n = {len(embeddings)}, t-SNE, cosine, perplexity {perplexity:g}, seed {seed}"
-    )
+    caption = f"one point = one clip; n = {len(embeddings)}, t-SNE, cosine, perplexity {perplexity:.3g}, seed {seed}"
     return tsne.fit_transform(embeddings), caption
 
 
@@ -205,8 +203,7 @@ def plot_minutes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     handles = [Patch(color=colours[split], label=split) for split in SPLITS]
     ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=3, frameon=False)
     ax.set(xlabel="minutes; one piece = one speaker", yticks=range(len(accents)), yticklabels=accents)
-    ax.margins(x=0.15)
-    ax.set_xlim(left=0)
+    ax.set_xlim(0, 1.2 * ax.dataLim.x1)
     return ax
 
 

@@ -53,20 +53,18 @@ def split_by_speaker(
             f"{name}: accent {fewest.idxmin()!r} has {fewest.min()} speakers; a speaker-disjoint"
             " split needs at least 3 of each accent (merge accents, leave it out, or give a split column)"
         )
-    draws = {speaker: _draw(seed, speaker) for speaker in sorted(set(table["speaker"]))}
-    kept = {speaker: side for speaker, side in (dealt or {}).items() if speaker in draws}
-    sides = {speaker: _side(x) for speaker, x in draws.items()} | kept
-    movable = draws.keys() - kept.keys()
-    for _, speakers in sorted(groups.items(), key=lambda item: (len(item[1]), item[0])):
-        movable -= _even_out(speakers, sides, draws, movable, groups)
-    for accent, speakers in groups.items():
-        lacking = set(SPLITS) - {sides[speaker] for speaker in speakers}
-        if lacking:
-            raise InputError(
-                f"{name}: no speaker of {accent!r} is left for {min(lacking)} if nobody is to be in two"
-                " splits; try another --seed, or give a split column"
-            )
-    return table["speaker"].map(sides)
+    everyone = sorted(set(table["speaker"]))
+    kept = {speaker: side for speaker, side in (dealt or {}).items() if speaker in everyone}
+    for attempt in range(20):  # where few speakers have several accents each, a deal may not work out
+        draws = {speaker: _draw(seed + 1000 * attempt, speaker) for speaker in everyone}
+        sides = {speaker: _side(x) for speaker, x in draws.items()} | kept
+        for _, speakers in sorted(groups.items(), key=lambda item: (len(item[1]), item[0])):
+            _even_out(speakers, sides, draws, draws.keys() - kept.keys(), groups)
+        if all(set(SPLITS) == {sides[speaker] for speaker in speakers} for speakers in groups):
+            return table["speaker"].map(sides)
+    raise InputError(
+        f"{name}: no way was found to have every accent in each split and nobody in two; give a split column"
+    )
 
 
 def _side(x: float) -> str:
@@ -78,15 +76,15 @@ def _side(x: float) -> str:
 
 def _even_out(
     speakers: set[str], sides: dict[str, str], draws: dict[str, float], movable: set[str], groups: pd.Series
-) -> set[str]:
-    """Move speakers of an accent, each at most once, until no part is far off its share; those moved."""
+) -> None:
+    """Move speakers of an accent, each at most once, until no part is far off its share."""
     moved: set[str] = set()
     while True:
         counts = {split: sum(sides[s] == split for s in speakers) for split in SPLITS}
         shares = {split: SHARES[split] * len(speakers) for split in SPLITS}
         least = {split: max(1, int(0.7 * share)) for split, share in shares.items()}
         if all(least[s] <= counts[s] <= math.ceil(1.3 * shares[s]) for s in SPLITS):
-            return moved
+            return
         emptiest, *others = sorted(SPLITS, key=lambda s: counts[s] / shares[s])
         low = {"train": 0.0, "validation": SHARES["train"], "test": 1 - SHARES["test"]}[emptiest]
         near = sorted(
@@ -101,7 +99,7 @@ def _even_out(
         full = (split for split in reversed(others) if counts[split] > least[split])
         speaker = next((s for split in full for s in free if sides[s] == split), None)
         if speaker is None:
-            return moved
+            return
         sides[speaker] = emptiest
         moved.add(speaker)
 

@@ -31,7 +31,7 @@ def examine(path: str) -> dict[str, Any]:
     try:
         wave, rate = read_audio(path)
         mono = to_mono(wave, rate, 0, name=path)
-    except InputError as error:
+    except (InputError, OSError) as error:
         return {"problem": str(error).removeprefix(f"{path}: ")}
     info = sf.info(path)
     return {
@@ -108,6 +108,8 @@ def survey(
     usable = table["problem"] == ""
     for name in ("accent", "speaker"):
         table.loc[usable, name], spellings[name] = one_spelling(table.loc[usable, name])
+    rows = table[table["problem"] == ""].groupby("path")["accent"]
+    _mark(table, table["path"].map(rows.nunique()) > 1, "listed twice, with different accents")
     _mark(table, table["path"].duplicated() & (table["problem"] == ""), "listed twice")
     wanted = list(table.loc[table["problem"] == "", "path"])
     found = dict(zip(wanted, on_all_cores(examine, wanted, progress="listening"), strict=True))

@@ -77,7 +77,7 @@ def test_common_voice_with_the_catalan_dialects(tmp_path):
         for i, label in enumerate(labels):
             name = f"common_voice_ca_{split}{i}.mp3"
             clip(tmp_path / "clips" / name)
-            rows.append(f'{split}{i}\t{name}\tx\tDiu "hola.\t\t2\t0\ttwenties\t\t{label}\tca-x\tca\t')
+            rows.append(f'{split}{i}\t{name}\tx\t"Hola, va dir.\t\t2\t0\ttwenties\t\t{label}\tca-x\tca\t')
         (tmp_path / f"{split}.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     listing = read_known("common-voice", tmp_path)
     assert len(listing) == 21  # the three tables that are of different speakers

@@ -161,6 +161,9 @@ def test_a_table_with_columns_of_its_own(tmp_path, separator):
         rows.append([str(path.relative_to(tmp_path)), path.parts[-3], path.parts[-2], 'a "word" or two'])
     rows.append(["Welsh/none.wav", "Welsh", "welsh_0", "x"])
     rows.append([rows[1][0], "", "indian_0", "x"])
+    rows.append([rows[2][0], "Indian ", "indian_0", "x"])
+    sf.write(tmp_path / "both.wav", tone(555), RATE)
+    rows += [["both.wav", "Welsh", "who", "x"], ["both.wav", "Scottish", "who", "x"]]
     text = "\n".join(separator.join(cells) for cells in rows)
     (tmp_path / "t.csv").write_text(text + "\n", encoding="utf-8-sig")
     listing = from_table(
@@ -168,7 +171,9 @@ def test_a_table_with_columns_of_its_own(tmp_path, separator):
     )
     table, report = make_corpus(listing, tmp_path / "out")
     assert len(table) == 24 and table["said"].iloc[0].startswith("a ")
-    assert reasons(report) == {"no such file": ["none.wav"], "no accent in t.csv": ["0.wav"]}
+    assert reasons(report) == {"no such file": ["none.wav"], "no accent in t.csv": ["0.wav"],
+        "listed twice": ["1.wav"], "listed twice, with different accents": ["both.wav"] * 2,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
