@@ -3,12 +3,8 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .config import InputError
-
-if TYPE_CHECKING:
-    from .known import KnownCorpus
 
 CACHE_VARIABLE = "ACCENTLIB_DATA"
 
@@ -20,15 +16,17 @@ def cache_folder() -> Path:
     return Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("accentlib"))
 
 
-def fetch(name: str, corpus: "KnownCorpus") -> Path:
+def fetch(name: str, archives: dict[str, str | None], *, about: str) -> Path:
     """Download and unpack a corpus; what is already there is not asked for again.
 
     Parameters
     ----------
     name : str
         The folder in the cache.
-    corpus : KnownCorpus
-        Its ``archives`` are fetched.
+    archives : dict
+        URL and sha256 (None: not known) of each archive.
+    about : str
+        Title, home page and licence, said before anything is fetched.
 
     Returns
     -------
@@ -41,8 +39,8 @@ def fetch(name: str, corpus: "KnownCorpus") -> Path:
 
     folder = cache_folder() / name
     pooch.get_logger().setLevel("WARNING")
-    print(f"{corpus.title}, {corpus.home}\nlicence: {corpus.licence}\nkept in {folder}", file=sys.stderr)
-    for url, digest in corpus.archives.items():
+    print(f"{about}\nkept in {folder}", file=sys.stderr)
+    for url, digest in archives.items():
         archive = url.rsplit("/", 1)[-1]
         unpack = pooch.Unzip if archive.endswith(".zip") else pooch.Untar
         # each archive into a folder of its own: OpenSLR's do not hold one

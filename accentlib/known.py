@@ -181,7 +181,8 @@ def read_known(name: str, folder: str | Path | None = None, **columns: str) -> "
             )
         from .download import fetch
 
-        folder = fetch(name, corpus)
+        about = f"{corpus.title}, {corpus.home}\nlicence: {corpus.licence}"
+        folder = fetch(name, corpus.archives, about=about)
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")

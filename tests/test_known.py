@@ -1,5 +1,6 @@
 """Known corpora, each in a miniature of its true layout, and the real ones where they are at hand."""
 
+import dataclasses
 import http.server
 import io
 import json
@@ -16,7 +17,7 @@ import soundfile as sf
 from accentlib import download
 from accentlib.__main__ import main
 from accentlib.config import InputError
-from accentlib.known import KNOWN, KnownCorpus, read_known
+from accentlib.known import KNOWN, read_known
 from accentlib.listing import read_accent_names
 from accentlib.manifest import make_corpus
 from accentlib.survey import examine
@@ -214,7 +215,8 @@ def test_audio_mnist_and_its_spellings(tmp_path):
         read_known("audio-mnist", tmp_path)
 
 
-def test_fsdd_reads_its_metadata_without_running_it(tmp_path):
+def test_fsdd_reads_its_metadata_without_running_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     clip(tmp_path / "recordings" / "7_george_12.wav")
     clip(tmp_path / "recordings" / "3_mary_ann_0.wav")
     assert problems(read_known("fsdd", tmp_path)) == {
@@ -314,22 +316,18 @@ def site(monkeypatch, tmp_path):
     monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
     url = f"http://127.0.0.1:{server.server_port}"
 
-    def corpus(**hashes: str) -> KnownCorpus:
-        archives = {f"{url}{path}": hashes.get(path[1:5]) for path in Site.files}
-        return KnownCorpus("Digits", "home", "licence", "accent", "how", archives)
-
-    yield corpus
+    yield lambda **hashes: {f"{url}{path}": hashes.get(path[1:5]) for path in Site.files}
     server.shutdown()
 
 
 def test_a_download_is_unpacked_once_and_tells_its_licence(site, tmp_path, capsys):
-    folder = download.fetch("digits", site())
+    folder = download.fetch("digits", site(), about="licence: none")
     assert folder == tmp_path / "cache" / "digits"
     assert (folder / "digits" / "digits-1.0" / "recordings" / "7_george_12.wav").is_file()
     said = capsys.readouterr().err
-    assert "licence: licence" in said and "digits.tar.gz: no checksum is published; its sha256 is" in said
+    assert "licence: none" in said and "digits.tar.gz: no checksum is published; its sha256 is" in said
     assert len(Site.asked) == 2
-    download.fetch("digits", site())
+    download.fetch("digits", site(), about="licence: none")
     assert len(Site.asked) == 2
     from accentlib import layouts
 
@@ -339,17 +337,25 @@ def test_a_download_is_unpacked_once_and_tells_its_licence(site, tmp_path, capsy
 def test_a_download_that_broke_off_goes_on_where_it_was(site, tmp_path):
     Site.break_off = 100
     with pytest.raises(InputError, match="digits.tar.gz: download failed .* run it again to go on"):
-        download.fetch("digits", site())
+        download.fetch("digits", site(), about="licence: none")
     came = (tmp_path / "cache" / "digits" / "digits.tar.gz.part").stat().st_size
     assert came >= 2 * 65536
-    download.fetch("digits", site())
+    download.fetch("digits", site(), about="licence: none")
     assert Site.asked[1] == ("/digits.tar.gz", f"bytes={came}-")
     assert (tmp_path / "cache" / "digits" / "digits.tar.gz").read_bytes() == Site.files["/digits.tar.gz"]
 
 
+def test_a_known_corpus_is_fetched_when_no_folder_is_given(site, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(KNOWN, "fsdd", dataclasses.replace(KNOWN["fsdd"], archives=site()))
+    assert main(["corpus", "fsdd", "--output", str(tmp_path / "out")]) == 2  # one accent, in this archive
+    said = capsys.readouterr().err
+    assert "CC BY-SA 4.0" in said and "only one accent, 'GRC/Greek'" in said
+    assert good(read_known("fsdd"))["speaker"].tolist() == ["george"] and len(Site.asked) == 2
+
+
 def test_a_file_that_is_not_the_published_one_is_refused_and_not_kept(site, tmp_path):
     with pytest.raises(InputError, match="not the file that was published"):
-        download.fetch("digits", site(digi="0" * 64))
+        download.fetch("digits", site(digi="0" * 64), about="")
     assert not [path for path in (tmp_path / "cache" / "digits").iterdir() if path.is_file()]
 
 
