@@ -8,6 +8,7 @@ import soundfile as sf
 from .config import InputError
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".sph")
+RATES = (4_000, 1_000_000)  # Hz; resampling from what a damaged header says would fill the memory
 SILENCE = 1e-4  # a wave that swings by less than this (-80 dBFS) to either side is taken as silent
 
 
@@ -46,12 +47,17 @@ def read_audio(path: str | Path) -> tuple[np.ndarray, int]:
         raise InputError(f"{path}: empty file")
     try:
         with sf.SoundFile(path) as file:
-            wave = file.read(dtype="float32", always_2d=True)
+            frames = -1 if file.seekable() else file.frames  # GSM is not seekable
+            wave = file.read(frames, dtype="float32", always_2d=True)
             rate, promised, log = file.samplerate, file.frames, file.extra_info
         truncated = len(wave) < promised or _is_cut_short(path, log)
     except (sf.LibsndfileError, RuntimeError, OSError) as error:
         reason = str(error).rsplit(": ", 1)[-1].rstrip(".")
+        if "does not exist" in reason:  # libsndfile's word for an MP3 without a frame
+            reason = "Format not recognised"
         raise InputError(f"{path}: not readable as audio, or damaged ({reason})") from None
+    if not RATES[0] <= rate <= RATES[1]:
+        raise InputError(f"{path}: its header says {rate} samples a second, which is not speech")
     if truncated:
         raise InputError(f"{path}: truncated (the end of the file is missing)")
     if len(wave) == 0:

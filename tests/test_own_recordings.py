@@ -345,6 +345,20 @@ def test_nothing_usable_is_refused_and_the_report_says_why(tmp_path, capsys):
     assert reasons(json.loads((tmp_path / "out" / "report.json").read_text())) == {"empty file": ["x.wav"]}
 
 
+def test_odd_encodings_are_read_and_damaged_headers_cost_nothing(tmp_path):
+    for kind in ("PCM_24", "ULAW", "GSM610", "IMA_ADPCM", "DOUBLE"):  # GSM cannot be sought in
+        sf.write(tmp_path / f"{kind}.wav", tone(300, 0.6, 8000), 8000, subtype=kind)
+        assert examine(str(tmp_path / f"{kind}.wav"))["seconds"] == pytest.approx(0.6, abs=0.05)
+    content = (tmp_path / "PCM_24.wav").read_bytes()
+    rate = content.index(b"fmt ") + 12
+    (tmp_path / "slow.wav").write_bytes(content[:rate] + (1).to_bytes(4, "little") + content[rate + 4 :])
+    assert examine(str(tmp_path / "slow.wav")) == {
+        "problem": "its header says 1 samples a second, which is not speech"
+    }
+    (tmp_path / "zeros.mp3").write_bytes(bytes(3000))
+    assert "Format not recognised" in examine(str(tmp_path / "zeros.mp3"))["problem"]
+
+
 def test_the_fingerprint_is_of_the_sound_and_not_of_the_file(tmp_path):
     wave = (32767 * tone(200)).astype(np.int16)
     for name in ("a.wav", "a.flac"):
