@@ -80,13 +80,14 @@ def add_corpus_verbs(parser: argparse.ArgumentParser) -> None:
             sub.add_argument("--audio-dir", "--audio_dir", help="where its paths begin (beside the table)")
         elif kind == "from-folder":
             sub.add_argument("source", metavar="DIR", help="the folder")
-            columns = {"accent": "", "speaker": ""}
+            columns = {"accent": "", "speaker": ""}  # of a metadata.csv
         else:
             get = KNOWN[kind].how_to_get
             sub.add_argument("source", metavar="DIR", nargs="?", help=f"where it lies, unpacked; {get}")
             columns = {"accent": ""} if kind in ("common-voice", "speech-accent-archive") else {}
         for name, default in columns.items():
-            text = f"column of the {name}" + (f" ({default})" if default else "")
+            of = "of metadata.csv " if kind == "from-folder" else ""
+            text = f"column {of}that holds the {name}" + (f" ({default})" if default else "")
             sub.add_argument(f"--{name}-column", f"--{name}_column", default=default, help=text)
         text = f"shorter clips are left out ({SHORTEST_CLIP:g})"
         sub.add_argument("--min-seconds", "--min_seconds", type=float, default=SHORTEST_CLIP, help=text)

@@ -65,16 +65,13 @@ def make_corpus(
     surveyed, spellings = survey(
         listing, min_seconds=min_seconds, min_speakers=min_speakers, accent_names=accent_names
     )
-    unknown = (surveyed["problem"] == "") & surveyed["speaker"].isna()
-    own = surveyed.loc[unknown, "path"].map(lambda path: Path(path).stem)
-    surveyed.loc[unknown, "speaker"] = surveyed.loc[unknown, "accent"] + "/" + own
     kept = surveyed[surveyed["problem"] == ""]
     how = deal(kept, seed, _dealt(manifest))
     surveyed = surveyed.drop(columns="split", errors="ignore")
     if how["split"] is not None:
         surveyed["split"] = how["split"].reindex(surveyed.index)
     report = describe(surveyed, spellings)
-    report |= {"speakers_unknown": int(unknown.sum()), "split": how["said"], "note": note}
+    report |= {"split": how["said"], "note": note}
     output.mkdir(parents=True, exist_ok=True)
     with replacing(report_file) as temporary:
         text = json.dumps(report, indent=2, ensure_ascii=False)
@@ -83,7 +80,7 @@ def make_corpus(
         print(report_text(report), file=sys.stderr)
     if not report["kept"]:
         raise InputError(f"no file can be used; {report_file} says why")
-    table = surveyed[surveyed["problem"] == ""].drop(columns=["problem", "content", "remark"])
+    table = surveyed[surveyed["problem"] == ""].drop(columns=["problem", "content", "remark", "unknown"])
     table = table.astype({"sample_rate": int, "channels": int}).reset_index(drop=True)
     check_corpus(table, name=str(output))
     _write(table, manifest)

@@ -2,6 +2,7 @@
 
 import hashlib
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,8 @@ def survey(
     Returns
     -------
     table : pandas.DataFrame
-        The listing with what was measured; ``problem`` says why a row is left out.
+        The listing with what was measured; ``problem`` says why a row is left out. Where who speaks is
+        not known (``unknown``), each file has a speaker of its own.
     spellings : dict
         Label variants that were made one, of accent and speaker.
     """
@@ -119,8 +121,10 @@ def survey(
     short = table["seconds"] < min_seconds
     _mark(table, short, f"too short (less than {min_seconds:g} s)")
     _mark_duplicates(table)
-    speakers = table[table["problem"] == ""].fillna({"speaker": table["path"]})
-    speakers = speakers.groupby("accent")["speaker"].nunique()
+    table["unknown"] = table["speaker"].isna()
+    own = table["accent"] + "/" + table["path"].map(lambda path: Path(path).stem)
+    table["speaker"] = table["speaker"].where(~table["unknown"], own)
+    speakers = table[table["problem"] == ""].groupby("accent")["speaker"].nunique()
     rare = table["accent"].isin(speakers.index[speakers < min_speakers])
     _mark(table, rare, f"accent of fewer than {min_speakers} speakers")
     return table, spellings
@@ -177,6 +181,7 @@ def describe(table: pd.DataFrame, spellings: dict[str, Any]) -> dict[str, Any]:
         },
         "spellings": {name: variants for name, variants in spellings.items() if variants},
         "same_sound": [list(rows["path"]) for _, rows in table.groupby("content") if len(rows) > 1],
+        "speakers_unknown": int(kept["unknown"].sum()),
         "several_accents": {s: sorted(of) for s, of in accents.items() if len(of) > 1},
         "left_out_because": {
             reason: list(rows["path"])
