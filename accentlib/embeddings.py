@@ -78,7 +78,7 @@ def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[
         scores = model.am_softmax.scale * model.cosines(vectors)
         np.add.at(embeddings, of_clip[bucket], vectors.cpu().numpy())
         np.add.at(logits, of_clip[bucket], scores.cpu().numpy())
-    return embeddings / counts, logits / counts
+    return (embeddings / counts).astype(np.float32), (logits / counts).astype(np.float32)
 
 
 def listen(
@@ -195,7 +195,10 @@ def attention(model: AccentNet, clip: Clip) -> tuple[np.ndarray, Weights]:
 
 
 def cosine_scores(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine of every embedding of a to every one of b: ``(len(a), len(b))``."""
+    """Cosine of every embedding of a to every one of b: ``(len(a), len(b))``, float64.
+
+    In float32 the embeddings of an untrained network, whose cosines are all above 0.99999, have no order.
+    """
     from sklearn.metrics.pairwise import cosine_similarity
 
-    return cosine_similarity(np.atleast_2d(a), np.atleast_2d(b))
+    return cosine_similarity(*(np.atleast_2d(x).astype(np.float64) for x in (a, b)))

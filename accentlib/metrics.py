@@ -112,7 +112,9 @@ def neighbour_metrics(embeddings: np.ndarray, table: pd.DataFrame) -> dict[str, 
         nearest = accents[scores.argmax(axis=1)]
         figures["nearest_neighbour_accuracy"] = float((nearest == accents).mean())
     if 1 < len(set(accents)) < len(accents):
-        figures["silhouette"] = float(silhouette_score(embeddings, accents, metric="cosine"))
+        figures["silhouette"] = float(
+            silhouette_score(embeddings.astype(np.float64), accents, metric="cosine")
+        )
     return figures
 
 

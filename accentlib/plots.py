@@ -149,7 +149,7 @@ def project_tsne(
     perplexity = min(perplexity, (len(embeddings) - 1) / 3)
     tsne = TSNE(perplexity=perplexity, metric="cosine", init="random", random_state=seed)
     caption = f"one point = one clip; n = {len(embeddings)}, t-SNE, cosine, perplexity {perplexity:.3g}, seed {seed}"
-    return tsne.fit_transform(embeddings), caption
+    return tsne.fit_transform(embeddings.astype(np.float64)), caption  # see cosine_scores
 
 
 def plot_tsne(

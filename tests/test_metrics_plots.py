@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import accentlib
 from accentlib import plots
 from accentlib.metrics import (
     accent_scores,
@@ -128,3 +129,15 @@ def test_tsne_says_its_settings_and_takes_few_points():
 def test_colours_and_shapes_differ_for_each_name():
     names = [f"n{i}" for i in range(12)]
     assert len(set(plots.palette(names).values())) == 12
+
+
+def test_nearly_parallel_embeddings_keep_their_order():
+    rng = np.random.default_rng(0)
+    vectors = (5 + 1e-3 * rng.normal(size=(60, 128))).astype(np.float32)  # as those of an untrained network
+    unit = vectors.astype(np.longdouble)
+    unit /= np.sqrt((unit**2).sum(axis=1, keepdims=True))
+    exact = -((unit[:, None] - unit[None]) ** 2).sum(axis=2)  # cosine - 1, twice, without cancellation
+    ours = accentlib.cosine_scores(vectors, vectors)
+    for scores in (exact, ours):
+        np.fill_diagonal(scores, -np.inf)
+    assert (ours.argmax(axis=1) == exact.argmax(axis=1)).all()
