@@ -106,7 +106,10 @@ def _dealt(manifest: Path) -> dict[str, str]:
     if not manifest.is_file():
         return {}
     table = read_table(manifest)
-    return dict(zip(table["speaker"], table["split"], strict=True)) if "split" in table else {}
+    if not {"speaker", "split"} <= set(table):
+        return {}
+    table = table[table["split"].isin(SPLITS)]  # somebody may have edited it
+    return dict(zip(table["speaker"], table["split"], strict=True))
 
 
 def deal(kept: pd.DataFrame, seed: int, dealt: dict[str, str]) -> dict[str, Any]:

@@ -211,6 +211,12 @@ def test_made_again_with_more_recordings_speakers_keep_their_sides(tmp_path):
     sides = dict(zip(after["speaker"], after["split"], strict=True))
     assert all(sides[s] == split for s, split in zip(before["speaker"], before["split"], strict=True))
     assert "12 of them keep the sides they had" in report["split"] and after["speaker"].nunique() == 15
+    manifest = tmp_path / "out" / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace(",test,", ",dev,"))  # by hand
+    _, report = make_corpus(from_folder(folder), tmp_path / "out", seed=4)
+    assert 0 < int(report["split"].split("; ")[1].split()[0]) < 15
+    manifest.write_text("path,accent\n")
+    assert "keep" not in make_corpus(from_folder(folder), tmp_path / "out")[1]["split"]
 
 
 def test_somebody_elses_manifest_is_not_written_over(tmp_path):
