@@ -7,7 +7,9 @@ import soundfile as sf
 
 from .config import InputError
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".sph")
+AUDIO_SUFFIXES = (
+    ".wav", ".flac", ".ogg", ".opus", ".mp3", ".oga", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".sph",
+)  # fmt: skip
 RATES = (4_000, 1_000_000)  # Hz; resampling from what a damaged header says would fill the memory
 SILENCE = 1e-4  # a wave that swings by less than this (-80 dBFS) to either side is taken as silent
 

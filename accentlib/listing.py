@@ -10,7 +10,7 @@ from .audio import AUDIO_SUFFIXES
 from .config import InputError
 
 # Formats that soundfile does not read, and people's telephones write.
-FOREIGN_SUFFIXES = (".m4a", ".mp4", ".aac", ".wma", ".amr", ".3gp", ".webm", ".caf", ".mka", ".ra")
+FOREIGN_SUFFIXES = (".m4a", ".mp4", ".aac", ".wma", ".amr", ".3gp", ".webm", ".mka", ".ra")
 OWN_FILES = ("manifest.csv", "report.json", "NOTE.txt")
 SPLIT_NAMES = {
     "train": "train", "training": "train",

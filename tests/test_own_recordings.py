@@ -10,6 +10,7 @@ import pytest
 import soundfile as sf
 
 from accentlib.__main__ import main
+from accentlib.audio import AUDIO_SUFFIXES
 from accentlib.config import InputError
 from accentlib.corpus import read_corpus
 from accentlib.listing import from_folder, from_table
@@ -355,6 +356,11 @@ def test_odd_encodings_are_read_and_damaged_headers_cost_nothing(tmp_path):
     for kind in ("PCM_24", "ULAW", "GSM610", "IMA_ADPCM", "DOUBLE"):  # GSM cannot be sought in
         sf.write(tmp_path / f"{kind}.wav", tone(300, 0.6, 8000), 8000, subtype=kind)
         assert examine(str(tmp_path / f"{kind}.wav"))["seconds"] == pytest.approx(0.6, abs=0.05)
+    formats = {".aif": "AIFF", ".aifc": "AIFF", ".oga": "OGG", ".opus": "OGG", ".sph": "NIST"}
+    for suffix in AUDIO_SUFFIXES:
+        kind = formats.get(suffix, suffix[1:].upper())
+        sf.write(tmp_path / f"a{suffix}", tone(300, 0.6), RATE, format=kind)
+        assert examine(str(tmp_path / f"a{suffix}"))["seconds"] == pytest.approx(0.6, abs=0.05), suffix
     content = (tmp_path / "PCM_24.wav").read_bytes()
     rate = content.index(b"fmt ") + 12
     (tmp_path / "slow.wav").write_bytes(content[:rate] + (1).to_bytes(4, "little") + content[rate + 4 :])
