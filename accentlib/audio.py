@@ -51,8 +51,8 @@ def read_audio(path: str | Path) -> tuple[np.ndarray, int]:
         with sf.SoundFile(path) as file:
             frames = -1 if file.seekable() else file.frames  # GSM is not seekable
             wave = file.read(frames, dtype="float32", always_2d=True)
-            rate, promised, log = file.samplerate, file.frames, file.extra_info
-        truncated = len(wave) < promised or _is_cut_short(path, log)
+            rate, promised = file.samplerate, file.frames
+            truncated = len(wave) < promised or _is_cut_short(path, file)
     except (sf.LibsndfileError, RuntimeError, OSError) as error:
         reason = str(error).rsplit(": ", 1)[-1].rstrip(".")
         if "does not exist" in reason:  # libsndfile's word for an MP3 without a frame
@@ -112,14 +112,14 @@ def to_mono(wave: np.ndarray, rate: int, sample_rate: int, *, name: str = "wave"
     return wave
 
 
-def _is_cut_short(path: Path, log: str) -> bool:
+def _is_cut_short(path: Path, sound: sf.SoundFile) -> bool:
     """Whether a header promises more than the file holds; libsndfile reads on without an error."""
-    if path.suffix.lower() in (".opus", ".ogg", ".oga"):  # the last page must say that it is
+    if sound.format == "OGG":  # whatever the name says; its last page must say that it is the last
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 65_536))  # a page is at most this long
             tail = file.read()
         page = tail.rfind(b"OggS")
         return page < 0 or not tail[page + 5] & 0x04
     # libsndfile writes what it found beside what the chunk header says
-    data_lines = [line for line in log.splitlines() if line.strip().startswith("data ")]
+    data_lines = [line for line in sound.extra_info.splitlines() if line.strip().startswith("data ")]
     return any("should be" in line and "0xFFFFFFFF" not in line for line in data_lines)

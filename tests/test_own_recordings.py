@@ -361,6 +361,9 @@ def test_odd_encodings_are_read_and_damaged_headers_cost_nothing(tmp_path):
         kind = formats.get(suffix, suffix[1:].upper())
         sf.write(tmp_path / f"a{suffix}", tone(300, 0.6), RATE, format=kind)
         assert examine(str(tmp_path / f"a{suffix}"))["seconds"] == pytest.approx(0.6, abs=0.05), suffix
+    for wrong in ("a.flac", "a.wav", "a.mp3"):  # a name of another format is no damage
+        shutil.copy(tmp_path / wrong, tmp_path / "named.ogg")
+        assert "seconds" in examine(str(tmp_path / "named.ogg")), wrong
     content = (tmp_path / "PCM_24.wav").read_bytes()
     rate = content.index(b"fmt ") + 12
     (tmp_path / "slow.wav").write_bytes(content[:rate] + (1).to_bytes(4, "little") + content[rate + 4 :])
