@@ -1,5 +1,6 @@
 """Audio files to mono waves at one sample rate."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ from .config import InputError
 AUDIO_SUFFIXES = (
     ".wav", ".flac", ".ogg", ".opus", ".mp3", ".oga", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".sph",
 )  # fmt: skip
-RATES = (4_000, 1_000_000)  # Hz; resampling from what a damaged header says would fill the memory
 SILENCE = 1e-4  # a wave that swings by less than this (-80 dBFS) to either side is taken as silent
+SILENT = f"silent (it swings by less than {SILENCE})"
+BLOCK = 1 << 20  # samples that are decoded at once
+RATES = (4_000, 1_000_000)  # Hz; resampling from what a damaged header says would fill the memory
 
 
 def load_audio(path: str | Path, sample_rate: int) -> np.ndarray:
@@ -33,40 +36,48 @@ def load_audio(path: str | Path, sample_rate: int) -> np.ndarray:
     Raises InputError if the file is missing, empty, not audio, truncated or silent; one line that names
     it.
     """
-    wave, rate = read_audio(path)
-    return to_mono(wave, rate, sample_rate, name=str(path))
+    wave = np.concatenate([block.mean(axis=1) for block in audio_blocks(path)])
+    return to_mono(wave, native_rate(path), sample_rate, name=str(path))
 
 
-def read_audio(path: str | Path) -> tuple[np.ndarray, int]:
-    """Read a file as it is: ``(samples, channels)``, float32 in [-1, 1], and its rate in Hz.
+def audio_blocks(path: str | Path) -> Iterator[np.ndarray]:
+    """Read a file piece by piece, as it is: an hour in stereo would not fit into a small memory.
 
-    Raises InputError if the file is missing, empty, not audio or truncated; one line that names it.
+    Yields
+    ------
+    np.ndarray
+        ``(samples, channels)``, float32 in [-1, 1], about a million samples.
+
+    Raises InputError if the file is missing, empty, not audio or truncated (after its last block); one
+    line that names it.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: empty file")
+    samples = 0
     try:
         with sf.SoundFile(path) as file:
-            frames = -1 if file.seekable() else file.frames  # GSM is not seekable
-            wave = file.read(frames, dtype="float32", always_2d=True)
-            rate, promised = file.samplerate, file.frames
-            truncated = len(wave) < promised or _is_cut_short(path, file)
+            if not RATES[0] <= file.samplerate <= RATES[1]:
+                raise InputError(
+                    f"{path}: its header says {file.samplerate} samples a second, which is not speech"
+                )
+            while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
+                if not np.isfinite(block).all():
+                    raise InputError(f"{path}: contains samples that are not numbers (NaN or infinite)")
+                samples += len(block)
+                yield block
+            truncated = samples < file.frames or _is_cut_short(path, file)
     except (sf.LibsndfileError, RuntimeError, OSError) as error:
         reason = str(error).rsplit(": ", 1)[-1].rstrip(".")
         if "does not exist" in reason:  # libsndfile's word for an MP3 without a frame
             reason = "Format not recognised"
         raise InputError(f"{path}: not readable as audio, or damaged ({reason})") from None
-    if not RATES[0] <= rate <= RATES[1]:
-        raise InputError(f"{path}: its header says {rate} samples a second, which is not speech")
     if truncated:
         raise InputError(f"{path}: truncated (the end of the file is missing)")
-    if len(wave) == 0:
+    if not samples:
         raise InputError(f"{path}: no samples in it")
-    if not np.isfinite(wave).all():
-        raise InputError(f"{path}: contains samples that are not numbers (NaN or infinite)")
-    return wave, rate
 
 
 def native_rate(path: str | Path) -> int:
@@ -104,7 +115,7 @@ def to_mono(wave: np.ndarray, rate: int, sample_rate: int, *, name: str = "wave"
     if wave.ndim == 2:
         wave = wave.mean(axis=1)
     if not len(wave) or np.ptp(wave) < 2 * SILENCE:  # a constant is silence too
-        raise InputError(f"{name}: silent (it swings by less than {SILENCE})")
+        raise InputError(f"{name}: {SILENT}")
     if sample_rate not in (0, rate):
         import soxr
 

@@ -10,6 +10,7 @@ from .audio import load_audio, native_rate
 from .config import FEATURE_FIELDS, Config, InputError
 from .pickles import read_features, read_made
 
+AT_ONCE = 8192  # frames whose spectra are computed at once
 FULL_SCALE = 32768.0  # the published features are made of 16-bit sample values
 
 
@@ -101,9 +102,12 @@ def log_mel(
 
     window = _window(win_samples, n_fft)
     frames = np.lib.stride_tricks.sliding_window_view(emphasised, n_fft)[::hop]  # (frames, n_fft)
-    spectrum = scipy.fft.rfft(frames * window)  # (frames, n_fft // 2 + 1)
-    magnitudes = np.abs(spectrum).astype(np.float32)
-    mel = magnitudes @ mel_filters(sample_rate, n_fft, n_mels)  # (frames, n_mels)
+    mel = np.empty((len(frames), n_mels), np.float32)
+    for start in range(0, len(frames), AT_ONCE):  # the spectra of an hour would fill the memory
+        part = slice(start, start + AT_ONCE)
+        spectrum = scipy.fft.rfft(frames[part] * window)  # (frames, n_fft // 2 + 1)
+        magnitudes = np.abs(spectrum).astype(np.float32)
+        mel[part] = magnitudes @ mel_filters(sample_rate, n_fft, n_mels)
     return np.log(np.maximum(mel, 1, out=mel), out=mel)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import soundfile as sf
 
-from .audio import read_audio, to_mono
+from .audio import SILENCE, SILENT, audio_blocks
 from .config import SHORTEST_CLIP, InputError
 from .listing import NOT_AUDIO
 from .parallel import on_all_cores
@@ -30,30 +30,40 @@ def examine(path: str) -> dict[str, Any]:
         ``content`` (a fingerprint of the decoded samples).
     """
     try:
-        wave, rate = read_audio(path)
-        mono = to_mono(wave, rate, 0, name=path)
+        return _measured(path)
     except (InputError, OSError) as error:
         return {"problem": str(error).removeprefix(f"{path}: ")}
+
+
+def _measured(path: str) -> dict[str, Any]:
+    """What :func:`examine` gives of a file that can be used."""
+    samples = runs = 0
+    energy, peak, low, high = 0.0, 0.0, np.inf, -np.inf
+    content = hashlib.blake2b(digest_size=16)
+    for block in audio_blocks(path):
+        mono, flat = block.mean(axis=1), np.abs(block) >= FULL_SCALE
+        samples += len(block)
+        # three samples in a row: the wave's top is cut off
+        runs += (flat[2:] & flat[1:-1] & flat[:-2]).sum() / block.shape[1]
+        energy += np.square(mono, dtype=np.float64).sum()
+        peak, low, high = max(peak, np.abs(block).max()), min(low, mono.min()), max(high, mono.max())
+        content.update(block.tobytes())
+    if high - low < 2 * SILENCE:
+        raise InputError(f"{path}: {SILENT}")
+    remark = "quiet" if np.sqrt(energy / samples) < QUIET else ""
+    if peak > 2:
+        remark = "beyond full scale"  # whole numbers written as floats
+    elif runs / samples > 1e-4:
+        remark = "clipped"
     info = sf.info(path)
     return {
-        "seconds": len(wave) / rate,
-        "sample_rate": rate,
-        "channels": wave.shape[1],
+        "seconds": samples / info.samplerate,
+        "sample_rate": info.samplerate,
+        "channels": info.channels,
         "encoding": f"{info.format} {info.subtype}",
-        "remark": _remark(wave, mono),
-        "content": hashlib.blake2b(f"{rate} ".encode() + wave.tobytes(), digest_size=16).hexdigest(),
+        "remark": remark,
+        "content": f"{content.hexdigest()} at {info.samplerate} Hz",
     }
-
-
-def _remark(wave: np.ndarray, mono: np.ndarray) -> str:
-    """What a recording suffers from, though it can be used."""
-    if np.abs(wave).max() > 2:
-        return "beyond full scale"  # whole numbers written as floats
-    flat = np.abs(wave) >= FULL_SCALE  # (samples, channels)
-    runs = flat[2:] & flat[1:-1] & flat[:-2]  # three in a row: the wave's top is cut off
-    if runs.mean() > 1e-4:
-        return "clipped"
-    return "quiet" if np.sqrt(np.mean(mono**2)) < QUIET else ""
 
 
 def one_spelling(labels: pd.Series) -> tuple[pd.Series, dict[str, list[str]]]:

@@ -10,9 +10,10 @@ import pytest
 import soundfile as sf
 
 from accentlib.__main__ import main
-from accentlib.audio import AUDIO_SUFFIXES
+from accentlib.audio import AUDIO_SUFFIXES, load_audio
 from accentlib.config import InputError
 from accentlib.corpus import read_corpus
+from accentlib.features import file_log_mel
 from accentlib.listing import from_folder, from_table
 from accentlib.manifest import leave_one_out, make_corpus
 from accentlib.survey import examine, report_table
@@ -350,6 +351,18 @@ def test_nothing_usable_is_refused_and_the_report_says_why(tmp_path, capsys):
     assert main(["corpus", "from-folder", str(tmp_path / "in"), "--output", str(tmp_path / "out")]) == 2
     assert "no file can be used" in capsys.readouterr().err
     assert reasons(json.loads((tmp_path / "out" / "report.json").read_text())) == {"empty file": ["x.wav"]}
+
+
+def test_long_recordings_are_read_in_pieces_to_the_same_result(tmp_path, monkeypatch, tiny):
+    wave = np.concatenate([tone(200 + 50 * k, 1.0, seed=k) for k in range(5)])
+    sf.write(tmp_path / "long.flac", np.stack([wave, 0.5 * wave], 1), RATE)
+    whole = examine(str(tmp_path / "long.flac")), load_audio(tmp_path / "long.flac", 8000)
+    features = file_log_mel(tmp_path / "long.flac", tiny)
+    monkeypatch.setattr("accentlib.audio.BLOCK", 7001)
+    monkeypatch.setattr("accentlib.features.AT_ONCE", 64)
+    assert examine(str(tmp_path / "long.flac")) == whole[0]
+    np.testing.assert_array_equal(load_audio(tmp_path / "long.flac", 8000), whole[1])
+    np.testing.assert_allclose(file_log_mel(tmp_path / "long.flac", tiny), features, atol=1e-5)
 
 
 def test_odd_encodings_are_read_and_damaged_headers_cost_nothing(tmp_path):
