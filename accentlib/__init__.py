@@ -1,6 +1,6 @@
 """Accents from speech: log-mels, a VGG, Double Multi-Head Attention, AM-Softmax, and pictures of it.
 
-Modules in the order that data flows: config, files, audio, pickles, features, parallel, splits, corpus, listing,
+Modules in the order that data flows: config, files, audio, pickles, features, parallel, splits, listing, corpus,
 layouts, download, known, survey, manifest, store, lists, augment, data, front_end, pooling, loss, model, published,
 checkpoint, embeddings, metrics, device, optimizer, validation, training, plots, experiment, comparison, and the
 command line (flags, __main__).

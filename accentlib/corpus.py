@@ -8,6 +8,7 @@ import pandas as pd
 
 from .audio import AUDIO_SUFFIXES, native_rate
 from .config import InputError
+from .listing import read_table
 from .pickles import read_made
 from .splits import SPLITS, split_by_speaker
 
@@ -39,12 +40,7 @@ def read_corpus(data: str | Path, *, seed: int = 1234) -> pd.DataFrame:
         manifest = manifest / "manifest.csv"
     if not manifest.is_file():
         raise InputError(f"{manifest}: no such file; `accentlib corpus from-folder` makes one of recordings")
-    try:
-        # "None", "NA" and the like may be names of speakers or accents
-        table = pd.read_csv(manifest, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{manifest}: not readable as a CSV table ({reason})") from None
+    table = read_table(manifest, separators=",")
     check_corpus(table, name=str(manifest))
     table["path"] = [str((manifest.parent / path).absolute()) for path in table["path"]]
     if "split" not in table:

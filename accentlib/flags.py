@@ -77,7 +77,7 @@ def add_corpus_verbs(parser: argparse.ArgumentParser) -> None:
         if kind == "from-table":
             sub.add_argument("source", metavar="FILE", help="the table")
             columns = {"path": "path", "accent": "accent", "speaker": "speaker", "split": "split"}
-            sub.add_argument("--audio-dir", "--audio_dir", help="where its paths begin (beside the table)")
+            add_paths(sub, {"audio_dir": "where its paths begin (beside the table)"})
         elif kind == "from-folder":
             sub.add_argument("source", metavar="DIR", help="the folder")
             columns = {"accent": "", "speaker": ""}  # of a metadata.csv
@@ -88,13 +88,14 @@ def add_corpus_verbs(parser: argparse.ArgumentParser) -> None:
         for name, default in columns.items():
             of = "of metadata.csv " if kind == "from-folder" else ""
             text = f"column {of}that holds the {name}" + (f" ({default})" if default else "")
-            sub.add_argument(f"--{name}-column", f"--{name}_column", default=default, help=text)
+            sub.add_argument(*spellings(f"{name}_column"), default=default, help=text)
         text = f"shorter clips are left out ({SHORTEST_CLIP:g})"
-        sub.add_argument("--min-seconds", "--min_seconds", type=float, default=SHORTEST_CLIP, help=text)
+        sub.add_argument(*spellings("min_seconds"), type=float, default=SHORTEST_CLIP, help=text)
         text = "accents of fewer speakers are left out (1)"
-        sub.add_argument("--min-speakers", "--min_speakers", type=int, default=1, help=text)
-        text = "CSV table (accent, name): labels get these names, others are left out"
-        sub.add_argument("--accent-names", "--accent_names", help=text)
+        sub.add_argument(*spellings("min_speakers"), type=int, default=1, help=text)
+        add_paths(
+            sub, {"accent_names": "CSV table (accent, name): labels get these names, others are left out"}
+        )
 
 
 def make_parser() -> argparse.ArgumentParser:

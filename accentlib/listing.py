@@ -124,8 +124,10 @@ def _audio_folder(folder: Path, accent_column: str, speaker_column: str) -> pd.D
     return pd.concat([listing, pd.DataFrame(rows)], ignore_index=True) if rows else listing
 
 
-def read_table(file: str | Path) -> pd.DataFrame:
-    """A CSV table of text, its columns parted by comma, semicolon, tab or bar, whichever its first line has most.
+def read_table(file: str | Path, *, separators: str = ",;\t|") -> pd.DataFrame:
+    """A CSV table of text, its columns parted by whichever of the separators its first line has most.
+
+    "None", "NA" and the like may be names of speakers or accents, so nothing is read as missing.
 
     Raises InputError if it is missing or cannot be read.
     """
@@ -135,14 +137,14 @@ def read_table(file: str | Path) -> pd.DataFrame:
     try:
         with file.open(encoding="utf-8-sig") as lines:
             first = lines.readline()
-        separator = max(",;\t|", key=first.count)
+        separator = max(separators, key=first.count)
         # A tab-separated table (Common Voice's) has lone quotation marks in its texts.
         quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
         return pd.read_csv(
             file, sep=separator, quoting=quoting, dtype=str, keep_default_na=False, encoding="utf-8-sig"
         )
     except UnicodeDecodeError:
-        raise InputError(f"{file}: not in UTF-8; save it as CSV in UTF-8") from None
+        raise InputError(f"{file}: not readable as a CSV table (not in UTF-8; save it as that)") from None
     except ValueError as error:  # pandas' ParserError and EmptyDataError are ones
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{file}: not readable as a CSV table ({reason})") from None

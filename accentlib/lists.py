@@ -11,6 +11,7 @@ from tqdm import tqdm
 from .audio import AUDIO_SUFFIXES, native_rate
 from .config import Config, InputError
 from .features import at_rate, file_log_mel, made_with
+from .listing import read_table
 from .pickles import read_made, write_features
 from .store import file_stamp
 
@@ -161,11 +162,7 @@ def read_label_names(path: str | Path) -> list[str]:
 
     Raises InputError if the table is not readable or its labels are not 0..N-1.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, ValueError, UnicodeDecodeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path}: not readable as a CSV table ({reason})") from None
+    table = read_table(path, separators=",")
     if not {"label", "name"} <= set(table.columns):
         raise InputError(f"{path}: needs the columns label and name; it has {', '.join(table.columns)}")
     names = dict(zip(table["label"].str.strip(), table["name"].str.strip(), strict=True))
