@@ -17,6 +17,7 @@ import ctypes
 import hashlib
 import itertools
 import os
+import pickle
 import random
 import re
 import shutil
@@ -233,9 +234,26 @@ def make_speakers() -> list[Speaker]:
 # --- espeak-ng -----------------------------------------------------------------------------------
 
 RETRIEVAL_SYNCHRONOUS = 2
+PHONEME_EVENTS = 1  # espeak_Initialize: tell when each phoneme begins
+LIST_TERMINATED, PHONEME = 0, 7  # types of events
 RATE, VOLUME, PITCH, RANGE = 1, 2, 3, 4  # espeak_SetParameter
 UTF8, PHONEMES = 0x1, 0x100  # espeak_Synth flags
-SYNTH_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+PAUSES = ("", "_", "_:")  # what the engine calls a phoneme, and nobody a sound
+
+
+class Event(ctypes.Structure):
+    """espeak_EVENT; of its union at the end, the name of a phoneme."""
+
+    _fields_ = [
+        ("type", ctypes.c_int), ("unique_identifier", ctypes.c_uint), ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int), ("audio_position", ctypes.c_int), ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p), ("name", ctypes.c_char * 8),
+    ]  # fmt: skip
+
+
+SYNTH_CALLBACK = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(Event)
+)
 
 
 class Espeak:
@@ -256,16 +274,22 @@ class Espeak:
 
         self.library = ctypes.CDLL(espeakng_loader.get_library_path())
         self.library.espeak_TextToPhonemes.restype = ctypes.c_char_p
-        rate = self.library.espeak_Initialize(RETRIEVAL_SYNCHRONOUS, 0, str(data).encode(), 0)
+        rate = self.library.espeak_Initialize(RETRIEVAL_SYNCHRONOUS, 0, str(data).encode(), PHONEME_EVENTS)
         if rate != ENGINE_RATE:
             raise RuntimeError(f"espeak-ng did not start (it answered {rate})")
         self._chunks: list[bytes] = []
+        self._phonemes: list[tuple[int, str]] = []
         self._callback = SYNTH_CALLBACK(self._collect)  # the library keeps only a pointer to it
         self.library.espeak_SetSynthCallback(self._callback)
 
-    def _collect(self, samples, count, _events) -> int:
+    def _collect(self, samples, count, events) -> int:
         if samples and count > 0:
             self._chunks.append(ctypes.string_at(samples, 2 * count))
+        for event in itertools.takewhile(
+            lambda event: event.type != LIST_TERMINATED, events if events else []
+        ):
+            if event.type == PHONEME:
+                self._phonemes.append((event.sample, event.name.decode().strip(STRESS_MARKS)))
         return 0
 
     def _set_voice(self, voice: str) -> None:
@@ -281,7 +305,7 @@ class Espeak:
             parts.append((part or b"").decode())
         return " ".join(parts)
 
-    def _say(self, text: str, accent: str, speaker: Speaker, seed: int) -> bytes:
+    def _say(self, text: str, accent: str, speaker: Speaker, seed: int) -> tuple[bytes, list]:
         self.library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
         voice, learner = ACCENTS[accent]
         flags = UTF8
@@ -294,18 +318,35 @@ class Espeak:
         for parameter, value in settings:
             self.library.espeak_SetParameter(parameter, value, 0)
         self._chunks.clear()
+        self._phonemes.clear()
         encoded = text.encode() + b"\0"
         size = ctypes.c_size_t(len(encoded))
         self.library.espeak_Synth(encoded, size, 0, 1, 0, flags, None, None)
         self.library.espeak_Synchronize()
-        return b"".join(self._chunks)
+        return b"".join(self._chunks), self._phonemes
 
-    def say(self, text: str, accent: str, speaker: Speaker, seed: int) -> np.ndarray:
-        """Speak a sentence: ``(samples,)``, int16 at ENGINE_RATE, the same on every call."""
-        samples = np.frombuffer(in_child(lambda: self._say(text, accent, speaker, seed)), np.int16)
+    def say(self, text: str, accent: str, speaker: Speaker, seed: int) -> tuple[np.ndarray, pd.DataFrame]:
+        """Speak a sentence, the same on every call.
+
+        Returns
+        -------
+        samples : np.ndarray
+            ``(samples,)``, int16 at ENGINE_RATE.
+        sounds : pandas.DataFrame
+            start and end (s), sound and position of each phoneme.
+        """
+        answer = in_child(lambda: pickle.dumps(self._say(text, accent, speaker, seed)))
+        audio, phonemes = pickle.loads(answer)  # of our own child
+        samples = np.frombuffer(audio, np.int16)
         if np.abs(samples).max(initial=0) < 100:
             raise RuntimeError(f"espeak-ng was silent on {accent} {speaker.name} {text!r}")
-        return samples
+        starts, names = zip(*phonemes, strict=True)
+        start = np.array(starts) / ENGINE_RATE
+        sounds = pd.DataFrame(
+            {"start": start, "end": np.append(start[1:], len(samples) / ENGINE_RATE), "sound": names}
+        )
+        sounds = sounds[~sounds["sound"].isin(PAUSES) & (sounds["end"] > sounds["start"])]
+        return samples, sounds.assign(position=range(len(sounds)))
 
     def words(self, text: str, accent: str) -> list[str]:
         """The phonemes of each word in one of the engine's own accents."""
@@ -345,24 +386,29 @@ def fewest_cues(espeak: Espeak, text: str) -> int:
 # --- clips ---------------------------------------------------------------------------------------
 
 
-def finish_clip(samples: np.ndarray, seed: int) -> np.ndarray:
-    """To 16 kHz, trimmed to 50 ms around the speech, at one level, over a faint noise.
+def finish_clip(samples: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
+    """To 16 kHz, trimmed to 50 ms around the speech, at one level, over a faint noise; and the s cut off before.
 
     The noise is there because the engine's pauses are digital silence whose length and place differ
     between its voices: a network would hear the voice's program and not its accent.
     """
     wave = scipy.signal.resample_poly(samples / 32768, 320, 441)
     loud = np.flatnonzero(np.abs(wave) > 1e-3)
-    wave = wave[max(0, loud[0] - SAMPLE_RATE // 20) : loud[-1] + SAMPLE_RATE // 20]
+    first = max(0, loud[0] - SAMPLE_RATE // 20)
+    wave = wave[first : loud[-1] + SAMPLE_RATE // 20]
     wave = 0.05 * wave / np.sqrt(np.mean(wave**2))
     wave = wave + np.random.default_rng(seed).normal(0, 2e-4, wave.shape)
-    return np.clip(wave, -1, 1).astype(np.float32)
+    return np.clip(wave, -1, 1).astype(np.float32), first / SAMPLE_RATE
 
 
-def make_clip(espeak: Espeak, accent: str, speaker: Speaker, sentence: int) -> np.ndarray:
-    """One finished clip: ``(samples,)``, float32 at SAMPLE_RATE."""
-    seed = 1000 * speaker.number + sentence
-    return finish_clip(espeak.say(SENTENCES[sentence], accent, speaker, seed), seed)
+def make_clip(
+    espeak: Espeak, accent: str, speaker: Speaker, text: str, seed: int
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """One finished clip ``(samples,)``, float32 at SAMPLE_RATE, and its sounds."""
+    samples, sounds = espeak.say(text, accent, speaker, seed)
+    wave, cut = finish_clip(samples, seed)
+    times = (sounds[["start", "end"]] - cut).clip(0, len(wave) / SAMPLE_RATE).round(3)
+    return wave, sounds.assign(start=times["start"], end=times["end"])[times["end"] > times["start"]]
 
 
 def write_clip(path: Path, wave: np.ndarray) -> str:
@@ -372,10 +418,16 @@ def write_clip(path: Path, wave: np.ndarray) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def write_sounds(folder: Path, sounds: list[pd.DataFrame]) -> None:
+    """Write ``sounds.csv``: which phoneme is spoken when in each clip."""
+    table = pd.concat(sounds)[["path", "start", "end", "sound", "position"]]
+    table.to_csv(folder / "sounds.csv", index=False, lineterminator="\n")
+
+
 def main() -> None:
-    """Write every clip, the manifest and the clips' checksums."""
+    """Write every clip, the manifest, the sounds and the clips' checksums."""
     shutil.rmtree(OUTPUT / "clips", ignore_errors=True)
-    rows, waves = [], []
+    rows, waves, sounds = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         speakers = make_speakers()
         espeak = Espeak(speakers, Path(folder))
@@ -385,10 +437,13 @@ def main() -> None:
         for accent, speaker in tqdm(list(itertools.product(ACCENTS, speakers)), "speak"):
             (OUTPUT / "clips" / accent).mkdir(parents=True, exist_ok=True)
             for s in range(speaker.group, len(SENTENCES), N_GROUPS):
-                waves.append(make_clip(espeak, accent, speaker, s))
+                path = f"clips/{accent}/{speaker.name}_s{s:02d}.ogg"
+                wave, spoken = make_clip(espeak, accent, speaker, SENTENCES[s], 1000 * speaker.number + s)
+                waves.append(wave)
+                sounds.append(spoken.assign(path=path))
                 rows.append(
                     {
-                        "path": f"clips/{accent}/{speaker.name}_s{s:02d}.ogg",
+                        "path": path,
                         "accent": accent,
                         "speaker": speaker.name,
                         "sentence": f"s{s:02d}",
@@ -401,6 +456,7 @@ def main() -> None:
     writing = joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs)
     digests = list(tqdm(writing, "encode", total=len(rows)))
     pd.DataFrame(rows).to_csv(OUTPUT / "manifest.csv", index=False, lineterminator="\n")
+    write_sounds(OUTPUT, sounds)
     lines = [f"{digest}  {path}\n" for digest, path in zip(digests, paths, strict=True)]
     (OUTPUT / "clips.sha256").write_text("".join(lines))
     megabytes = sum(p.stat().st_size for p in OUTPUT.rglob("*") if p.is_file()) / 1e6
