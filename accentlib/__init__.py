@@ -1,9 +1,9 @@
 """Accents from speech: log-mels, a VGG, Double Multi-Head Attention, AM-Softmax, and pictures of it.
 
 Modules in the order that data flows: config, files, audio, pickles, features, parallel, splits, listing, corpus,
-layouts, download, known, survey, manifest, store, lists, augment, data, front_end, pooling, loss, model, published,
-checkpoint, embeddings, metrics, device, optimizer, validation, training, plots, experiment, comparison, and the
-command line (flags, __main__).
+layouts, download, known, survey, manifest, store, lists, sounds, alignment, augment, data, front_end, pooling, loss,
+model, published, checkpoint, embeddings, metrics, device, optimizer, validation, training, plots, experiment,
+comparison, and the command line (flags, __main__).
 """
 
 import importlib
@@ -22,6 +22,8 @@ _HOMES = {
     "features": ("log_mel", "normalise", "file_log_mel"),
     "corpus": ("read_corpus", "select"),
     "store": ("open_store",),
+    "sounds": ("read_sounds",),
+    "alignment": ("align",),
     "model": ("AccentNet",),
     "published": ("from_published",),
     "checkpoint": ("load_model", "save_checkpoint"),

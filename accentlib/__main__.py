@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from .config import FEATURE_FIELDS, MODEL_FIELDS, PRESETS, Config, InputError
+from .files import replacing
 from .flags import LISTS, make_parser
 
 
@@ -62,11 +63,14 @@ def make_trainer(arguments: argparse.Namespace, config: Config, out_dir: Path):
     """The training run that was asked for: on a corpus or on label files."""
     from .corpus import read_corpus
     from .lists import label_corpus, read_pairs
+    from .sounds import wanted_sounds
     from .training import Trainer
 
     sources = {name: value for name in ("data", *LISTS) if (value := getattr(arguments, name))}
     if arguments.data:
-        return Trainer(read_corpus(arguments.data, seed=config.seed), config, out_dir, sources=sources)
+        table, sounds = read_corpus(arguments.data, seed=config.seed), arguments.sounds
+        sounds = wanted_sounds(arguments.data, config, sounds)
+        return Trainer(table, config, out_dir, sounds=sounds, sources=sources)
     if not (arguments.valid_labels_path or arguments.valid_clients):
         raise InputError(
             "nothing to validate on; give --valid_labels_path, or --valid_clients and -impostors"
@@ -133,12 +137,25 @@ def do_corpus(arguments: argparse.Namespace) -> int:
     return 1 if count_problems(report) else 0
 
 
+def do_align(arguments: argparse.Namespace) -> int:
+    """accentlib align"""
+    from .alignment import align
+    from .corpus import read_corpus
+
+    table = read_corpus(arguments.data, seed=arguments.seed)
+    sounds, problems = align(table, arguments.readings, text_column=arguments.text_column)
+    with replacing(arguments.output) as temporary:
+        sounds.to_csv(temporary, index=False)
+    print(f"{len(sounds)} sounds of {sounds['path'].nunique()} clips: {arguments.output}", file=sys.stderr)
+    return report(problems)
+
+
 def do_run(arguments: argparse.Namespace) -> int:
     """accentlib run"""
     from .experiment import run, summary
 
     config, out_dir, last = settings(arguments)
-    metrics = run(arguments.data, config, out_dir, resume=last is not None)
+    metrics = run(arguments.data, config, out_dir, sounds=arguments.sounds, resume=last is not None)
     print(summary(metrics, out_dir), file=sys.stderr)
     return report(metrics["problems"])
 
@@ -226,7 +243,6 @@ def do_embed(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from .embeddings import listen
-    from .files import replacing
 
     answers = listen(_model(arguments), arguments.files)
     output = Path(arguments.output)
@@ -254,8 +270,6 @@ def do_score(arguments: argparse.Namespace) -> int:
     pairs = read_pairs(arguments.clients, arguments.impostors, arguments.data_dir, audio=True)
     scored, figures, problems = score_pairs(_model(arguments), pairs)
     if arguments.output:
-        from .files import replacing
-
         with replacing(arguments.output) as temporary:
             scored.to_csv(temporary, index=False)
     print(json.dumps(figures, indent=2))

@@ -70,9 +70,13 @@ def augment_wave(wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -
 
 
 def training_window(
-    log_mels: np.ndarray, rng: np.random.Generator, config: Config, frames: int
-) -> np.ndarray:
-    """A random window of a normalised utterance, changed as the configuration says.
+    log_mels: np.ndarray,
+    rng: np.random.Generator,
+    config: Config,
+    frames: int,
+    sounds: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """A random window of a normalised utterance, changed as the configuration says, and what is spoken in it.
 
     Parameters
     ----------
@@ -84,11 +88,15 @@ def training_window(
         speed_range, tract_range, spec_augment.
     frames : int
         Length of the window; a shorter utterance is kept whole.
+    sounds : np.ndarray, optional
+        ``(frames,)``, the number of the sound in each frame.
 
     Returns
     -------
-    np.ndarray
+    window : np.ndarray
         ``(frames, mels)`` or fewer frames.
+    sounds : np.ndarray or None
+        ``(frames,)``, of the window's frames.
     """
     speed = rng.uniform(1 - config.speed_range, 1 + config.speed_range)
     tract = rng.uniform(1 - config.tract_range, 1 + config.tract_range)
@@ -101,4 +109,9 @@ def training_window(
         window = change_tract(window, tract, config.sample_rate)
     if config.spec_augment:
         window = spec_augment(window.copy(), rng)
-    return window
+    if sounds is not None:
+        sounds = sounds[start : start + wanted]
+        if config.speed_range:
+            nearest = np.linspace(0, len(sounds) - 1, max(1, round(len(sounds) / speed))).round().astype(int)
+            sounds = sounds[nearest][:frames]
+    return window, sounds

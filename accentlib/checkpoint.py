@@ -32,6 +32,7 @@ def save_checkpoint(path: str | Path, model: AccentNet, training: dict[str, Any]
         "format": FORMAT,
         "config": model.config.to_dict(),
         "labels": model.labels,
+        "sounds": model.sounds,
         "model": model.state_dict(),
         "training": training,
     }
@@ -87,6 +88,6 @@ def load_model(path: str | Path) -> AccentNet:
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
     content = _check_format(content, path)
-    model = AccentNet(Config.from_dict(content["config"]), content["labels"])
+    model = AccentNet(Config.from_dict(content["config"]), content["labels"], content.get("sounds", ()))
     load_weights(model, content["model"], name=str(path))
     return model.eval()

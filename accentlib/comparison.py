@@ -13,6 +13,7 @@ from .corpus import read_corpus, select
 from .experiment import evaluate_table
 from .files import replacing
 from .metrics import accent_scores, equal_error_rate
+from .sounds import wanted_sounds
 from .training import Trainer
 
 OURS = "DoubleMHA"
@@ -55,6 +56,7 @@ def compare(
     check_budget(out_dir / "budget.json", data, config)
     rows = pd.read_csv(results).to_dict("records") if results.is_file() else []
     done = {(row["pooling"], row["seed"]) for row in rows}
+    sounds = wanted_sounds(data, config)
     for seed in seeds:
         table = read_corpus(data, seed=seed)
         for pooling in poolings:
@@ -63,7 +65,7 @@ def compare(
             cell = config.replace(pooling_method=pooling, seed=seed)
             if progress:
                 print(f"{pooling}, seed {seed}", file=sys.stderr)
-            rows.append(train_and_test(table, cell, out_dir, progress=progress))
+            rows.append(train_and_test(table, cell, out_dir, sounds=sounds, progress=progress))
             with replacing(results) as temporary:
                 pd.DataFrame(rows).to_csv(temporary, index=False)
     return pd.DataFrame(rows)
@@ -85,10 +87,18 @@ def check_budget(path: Path, data: str | Path, config: Config) -> None:
         )
 
 
-def train_and_test(table: pd.DataFrame, config: Config, out_dir: Path, *, progress: bool = True) -> dict:
+def train_and_test(
+    table: pd.DataFrame,
+    config: Config,
+    out_dir: Path,
+    *,
+    sounds: pd.DataFrame | None = None,
+    progress: bool = True,
+) -> dict:
     """Train once; the figures of the best validation's weights on the test split."""
     run_dir = out_dir / f"{config.pooling_method}-{config.seed}"
-    trainer = Trainer(table, config, run_dir, progress=progress, features_dir=out_dir / "features")
+    shared = out_dir / "features"
+    trainer = Trainer(table, config, run_dir, sounds=sounds, progress=progress, features_dir=shared)
     trainer.train()
     model = load_model(run_dir / "best.pt").to(trainer.device)
     test = select(trainer.table, "test")

@@ -78,6 +78,11 @@ class Config:
     margin_factor: float = option(0.4, "AM-Softmax margin m")
     annealing: bool = option(False, "blend the margin in: alpha = 1000 / (1 + 1e-4 step)^2")
 
+    # naming the sounds as well
+    sound_weight: float = option(
+        0.0, "weight of a second loss, for naming the sounds (phones) frame by frame, 0: they are not learned"
+    )
+
     # windows and augmentation of the training data
     window_size: float = option(3.5, "random window of each training utterance, s")
     random_slicing: bool = option(False, "cut each batch to a random length from 2 s to the window")
@@ -146,7 +151,7 @@ class Config:
         ):  # fmt: skip
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("trim_silence", "evaluation_window", "clips_per_speaker"):
+        for name in ("trim_silence", "evaluation_window", "clips_per_speaker", "sound_weight"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} must not be below 0, it is {getattr(self, name)}")
         if self.batch_size < 2:
@@ -163,6 +168,11 @@ class Config:
         if self.front_end == "ResNet34":
             return self.kernel_size
         return self.kernel_size * -(-self.n_mels // 2 ** VGG_BLOCKS[self.front_end])
+
+    @property
+    def frames_a_step(self) -> int:
+        """Frames that the front end makes one vector of: 8, 16 or 32."""
+        return 32 if self.front_end == "ResNet34" else 2 ** VGG_BLOCKS[self.front_end]
 
     @classmethod
     def paper(cls, **changes: Any) -> "Config":

@@ -12,35 +12,46 @@ from .augment import augment_wave, training_window
 from .config import SHORTEST_SLICE, Config, InputError
 from .corpus import audio_beside
 from .features import normalise, wave_log_mel
+from .sounds import UNKNOWN, FrameSounds
 from .store import FeatureStore
 
-Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]
+Item = tuple[np.ndarray, int, np.ndarray | None]
 Key = tuple[int, ...]
 
 
 class WindowDataset(Dataset):
-    """Random windows of the training utterances.
+    """Random windows of the training utterances: log-mels, the accent's number, and the sounds' where known.
 
     An item is asked for by (epoch, index, frames of the window), and where an epoch draws it again, how often
     it did so before. Its random choices follow from the seed and these alone: the same whatever the number of
     workers, and after a resume.
     """
 
-    def __init__(self, store: FeatureStore, table: pd.DataFrame, labels: Sequence[str], config: Config):
-        self.store, self.config = store, config
+    def __init__(
+        self,
+        store: FeatureStore,
+        table: pd.DataFrame,
+        labels: Sequence[str],
+        config: Config,
+        sounds: FrameSounds | None = None,
+    ):
+        self.store, self.config, self.sounds = store, config, sounds
         self.paths = list(table["path"])
         self.targets = [labels.index(accent) for accent in table["accent"]]
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, key: Key) -> tuple[np.ndarray, int]:
+    def __getitem__(self, key: Key) -> Item:
         epoch, index, frames, *again = key
         rng = np.random.default_rng((self.config.seed, epoch, index, *again))
         path = self.paths[index]
         log_mels = self.augmented(path, rng, frames) if self.config.wave_augment else self.store[path]
         log_mels = normalise(log_mels, self.config.normalization)
-        return training_window(log_mels, rng, self.config, frames), self.targets[index]
+        sounds = None if self.sounds is None else self.sounds.frames(path, len(log_mels))
+        window, sounds = training_window(log_mels, rng, self.config, frames, sounds)
+        return window, self.targets[index], sounds
 
     def augmented(self, path: str, rng: np.random.Generator, frames: int) -> np.ndarray:
         """Log-mels ``(frames or more, mels)`` of a random piece of the utterance's wave, changed."""
@@ -135,10 +146,16 @@ def pad(log_mels: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
     return padded, lengths
 
 
-def collate(items: list[tuple[np.ndarray, int]]) -> Batch:
-    """Items of a :class:`WindowDataset` to a padded batch, its lengths and its targets."""
-    windows, targets = zip(*items, strict=True)
-    return *pad(windows), torch.tensor(targets)
+def collate(items: list[Item]) -> Batch:
+    """Items of a :class:`WindowDataset` to a padded batch, its lengths, targets and sounds (or None)."""
+    windows, targets, sounds = zip(*items, strict=True)
+    log_mels, lengths = pad(windows)
+    numbers = None
+    if sounds[0] is not None:
+        numbers = torch.full(log_mels.shape[:2], UNKNOWN)  # (batch, frames)
+        for row, x in zip(numbers, sounds, strict=True):
+            row[: len(x)] = torch.from_numpy(x)
+    return log_mels, lengths, torch.tensor(targets), numbers
 
 
 def check_training(table: pd.DataFrame, config: Config) -> None:
@@ -151,17 +168,24 @@ def check_training(table: pd.DataFrame, config: Config) -> None:
             raise InputError(f"wave_augment needs the audio: there is none beside {without}")
     if (config.wave_augment or config.tract_range) and not config.sample_rate:
         raise InputError("the features do not say their sample rate; give it by --sample_rate")
+    if config.sound_weight and (config.wave_augment or config.trim_silence):
+        name = "wave_augment" if config.wave_augment else "trim_silence"
+        raise InputError(f"{name} moves the sounds: with it, sound_weight must be 0")
 
 
 def training_loader(
-    store: FeatureStore, table: pd.DataFrame, labels: Sequence[str], config: Config
+    store: FeatureStore,
+    table: pd.DataFrame,
+    labels: Sequence[str],
+    config: Config,
+    sounds: FrameSounds | None = None,
 ) -> DataLoader:
     """Batches of random windows; set ``loader.batch_sampler.epoch`` before each pass.
 
     Raises InputError if the configuration asks for what these utterances do not allow.
     """
     check_training(table, config)
-    dataset = WindowDataset(store, table, labels, config)
+    dataset = WindowDataset(store, table, labels, config, sounds)
     return DataLoader(
         dataset,
         batch_sampler=EpochSampler(dataset.targets, config, table.get("speaker")),

@@ -14,11 +14,19 @@ from .files import replacing
 from .lists import name_labels, read_label_names, read_labels
 from .metrics import baselines, corpus_metrics, equal_error_rate, min_dcf, neighbour_metrics, table_scores
 from .model import AccentNet
+from .sounds import wanted_sounds
 from .store import FeatureStore
 from .training import Trainer
 
 
-def run(data: str | Path, config: Config, out_dir: str | Path, *, resume: bool = False) -> dict[str, Any]:
+def run(
+    data: str | Path,
+    config: Config,
+    out_dir: str | Path,
+    *,
+    sounds: str | Path | None = None,
+    resume: bool = False,
+) -> dict[str, Any]:
     """Train on a corpus, test on its unseen speakers, draw the pictures.
 
     Parameters
@@ -30,6 +38,8 @@ def run(data: str | Path, config: Config, out_dir: str | Path, *, resume: bool =
     out_dir : str or Path
         Receives ``features/``, ``best.pt``, ``last.pt``, ``tensorboard/``, ``figures/`` and
         ``metrics.json``.
+    sounds : str or Path, optional
+        The corpus's table of sounds, for ``sound_weight``; ``sounds.csv`` beside the manifest by default.
     resume : bool
         Go on from ``out_dir/last.pt``.
 
@@ -41,7 +51,8 @@ def run(data: str | Path, config: Config, out_dir: str | Path, *, resume: bool =
         could not be used).
     """
     out_dir = Path(out_dir)
-    trainer = Trainer(read_corpus(data, seed=config.seed), config, out_dir)
+    table = read_corpus(data, seed=config.seed)
+    trainer = Trainer(table, config, out_dir, sounds=wanted_sounds(data, config, sounds))
     test = select(trainer.table, "test")
     check_accents(test, trainer.model.labels)  # now, and not after an hour of training
     if resume:

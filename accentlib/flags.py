@@ -104,6 +104,17 @@ def make_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     text = "make a corpus of recordings, with a report of what is in it"
     add_corpus_verbs(verbs.add_parser("corpus", help=text, description=text))
+    text = "find when each sound of a known text is spoken in each recording of a corpus"
+    sub = verbs.add_parser("align", help=text, description=text)
+    sub.add_argument("--data", required=True, help=CORPUS)
+    text = "folder with recordings of the texts and their sounds.csv, say data/readings; or a recording in it"
+    sub.add_argument("--readings", required=True, help=text)
+    text = "column of the corpus that names the reading of each clip, where there are several (sentence)"
+    sub.add_argument(*spellings("text_column"), default="sentence", help=text)
+    sub.add_argument(
+        "--output", required=True, help="the CSV table to write: path, start, end, sound, position"
+    )
+    sub.add_argument("--seed", type=int, default=1234, help="of the split, where the corpus has none (1234)")
     for verb, text in {
         "run": "features, training, evaluation, embeddings and pictures of a corpus",
         "features": "compute the log-mels of a corpus, or of the audio files of a list",
@@ -127,6 +138,8 @@ def make_parser() -> argparse.ArgumentParser:
         if verb in ("train", "finetune"):
             add_paths(sub.add_argument_group("label files, instead of --data"), LISTS)
         if verb in ("run", "train", "finetune"):
+            text = "table of the corpus's sounds, for --sound_weight (sounds.csv beside its manifest)"
+            sub.add_argument("--sounds", help=text)
             sub.add_argument("--resume", action="store_true", help="go on from last.pt in out_dir")
             sub.add_argument("--requeue", action="store_true", help="the same; where there is none, begin")
         add_config_flags(sub, without=("pooling_method", "seed") if verb == "compare" else ())

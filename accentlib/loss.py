@@ -44,3 +44,31 @@ class AMSoftmax(nn.Module):
         """``s (cos - m [true class])``, ``(batch, classes)``."""
         margins = self.margin_at(step) * F.one_hot(targets, cosines.shape[1])
         return self.scale * (cosines - margins)
+
+
+def sound_loss(logits: torch.Tensor, sounds: torch.Tensor, frames_a_step: int) -> torch.Tensor:
+    """Cross-entropy of naming the sounds (phones) that are spoken, a scalar.
+
+    A front end's step lasts several frames, in which sounds may change: its target is each sound's share of
+    them. To learn accents and sounds together is what helped most in the Accented English Speech Recognition
+    Challenge 2020 (arXiv 2102.10233).
+
+    Parameters
+    ----------
+    logits : torch.Tensor
+        ``(batch, steps, sounds)``.
+    sounds : torch.Tensor
+        ``(batch, frames)``, the number of the sound in each frame, below 0 where it is not known. A step in
+        which none is known does not count.
+    frames_a_step : int
+        ``steps`` times this is ``frames``, or a little more.
+    """
+    steps, classes = logits.shape[1:]
+    sounds = F.pad(sounds, (0, steps * frames_a_step - sounds.shape[1]), value=-1)
+    known = (sounds >= 0).unsqueeze(-1)
+    shares = (F.one_hot(sounds.clamp(min=0), classes) * known).float()  # (batch, frames, sounds)
+    shares = shares.unflatten(1, (steps, frames_a_step)).sum(2)  # (batch, steps, sounds)
+    counts = shares.sum(-1, keepdim=True)  # (batch, steps, 1)
+    shares = shares / counts.clamp(min=1)
+    losses = -(shares * logits.float().log_softmax(-1)).sum(-1)  # (batch, steps)
+    return losses.sum() / (counts > 0).sum().clamp(min=1)

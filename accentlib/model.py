@@ -1,12 +1,14 @@
 """Log-mels to an accent embedding: front end, pooling, two fully connected layers, AM-Softmax."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from .config import Config, InputError
 from .front_end import frame_mask, make_front_end
-from .loss import AMSoftmax
+from .loss import AMSoftmax, sound_loss
 from .pooling import Weights, make_pooling
 
 
@@ -19,11 +21,13 @@ class AccentNet(nn.Module):
         Front end, pooling and sizes.
     labels : list of str
         Accent names; the position in the list is the class number.
+    sounds : list of str
+        Names of the sounds (phones) that the front end learns to name as well; often none.
     """
 
-    def __init__(self, config: Config, labels: list[str]):
+    def __init__(self, config: Config, labels: list[str], sounds: Sequence[str] = ()):
         super().__init__()
-        self.config, self.labels = config, list(labels)
+        self.config, self.labels, self.sounds = config, list(labels), list(sounds)
         size = config.embedding_size
         self.front_end = make_front_end(config)
         self.pooling = make_pooling(
@@ -36,6 +40,8 @@ class AccentNet(nn.Module):
         self.am_softmax = AMSoftmax(
             size, len(labels), config.scaling_factor, config.margin_factor, config.annealing
         )
+        if self.sounds:
+            self.sound_layer = nn.Linear(config.encoder_size, len(self.sounds))
         self.to(memory_format=torch.channels_last)
 
     def encode(
@@ -58,7 +64,10 @@ class AccentNet(nn.Module):
         self, log_mels: torch.Tensor, lengths: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, Weights]:
         """The embedding ``(batch, embedding)`` and the attention weights that made it."""
-        encoded, lengths = self.encode(log_mels, lengths)
+        return self.pool(*self.encode(log_mels, lengths))
+
+    def pool(self, encoded: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, Weights]:
+        """As :meth:`attend`, of the front end's output and its lengths."""
         pooled, weights = self.pooling(encoded.float(), frame_mask(lengths, encoded.shape[1]))
         x = F.relu(self.fc1(self._drop(pooled)))  # (batch, embedding)
         x = self.norm(F.relu(self.fc2(self._drop(x))))  # (batch, embedding)
@@ -86,13 +95,26 @@ class AccentNet(nn.Module):
         targets: torch.Tensor,
         step: int = 0,
         class_weights: torch.Tensor | None = None,
+        sounds: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The AM-Softmax loss of a training batch after ``step`` updates, a scalar.
 
-        With ``class_weights`` ``(accents,)`` it is the weighted mean over the batch.
+        With ``class_weights`` ``(accents,)`` it is the weighted mean over the batch. With ``sounds``
+        ``(batch, frames)``, numbers of sounds, the loss of naming them (:func:`accentlib.loss.sound_loss`)
+        is added ``sound_weight`` times.
         """
-        cosines = self.cosines(self.embed(log_mels, lengths))
-        return F.cross_entropy(self.am_softmax.margin_logits(cosines, targets, step), targets, class_weights)
+        encoded, lengths = self.encode(log_mels, lengths)
+        cosines = self.cosines(self.pool(encoded, lengths)[0])
+        loss = F.cross_entropy(self.am_softmax.margin_logits(cosines, targets, step), targets, class_weights)
+        if sounds is None:
+            return loss
+        return loss + self.config.sound_weight * sound_loss(
+            self.sound_layer(encoded), sounds, self.config.frames_a_step
+        )
+
+    def name_sounds(self, log_mels: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        """Probabilities of the sounds ``(batch, frames / 8, 16 or 32, sounds)``, of a model that has some."""
+        return self.sound_layer(self.encode(log_mels, lengths)[0]).float().softmax(dim=-1)
 
 
 def load_weights(model: AccentNet, weights: dict[str, torch.Tensor], *, name: str) -> None:

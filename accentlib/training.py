@@ -22,6 +22,7 @@ from .files import replacing
 from .metrics import NAMES
 from .model import AccentNet, load_weights
 from .optimizer import averaging, cosine_rate, make_optimizer, plateau_rate
+from .sounds import FrameSounds
 from .store import FeatureStore, open_store
 from .validation import Validation
 
@@ -31,6 +32,21 @@ def prepare(table: pd.DataFrame, config: Config, folder: str | Path) -> tuple[Co
     if config.sample_rate == 0:
         config = config.replace(sample_rate=corpus_sample_rate(list(table["path"])))
     return config, open_store(table, folder, config)
+
+
+def training_sounds(sounds: pd.DataFrame | None, train: pd.DataFrame, config: Config) -> FrameSounds | None:
+    """The sounds of the training clips; None where they are not learned.
+
+    Raises InputError if they are to be learned, and nothing is said of these clips.
+    """
+    if not config.sound_weight:
+        return None
+    if sounds is None:
+        raise InputError("sound_weight needs a table of sounds; `accentlib align` makes one")
+    known = sounds[sounds["path"].isin(set(train["path"]))]
+    if not len(known):
+        raise InputError(f"the table of sounds says nothing of a training clip, {train['path'].iloc[0]} say")
+    return FrameSounds(known, config)
 
 
 class Trainer:
@@ -52,6 +68,8 @@ class Trainer:
         Show bars and a line a validation on stderr.
     features_dir : str or Path, optional
         Where the features are or are made, for runs that share them; ``out_dir/features`` by default.
+    sounds : pandas.DataFrame, optional
+        Which sound is spoken when (:func:`accentlib.sounds.read_sounds`), for ``sound_weight``.
     sources : dict of str to str, optional
         Where the table and the pairs were read from; noted in ``config.pkl`` beside the configuration.
     """
@@ -66,6 +84,7 @@ class Trainer:
         pairs: pd.DataFrame | None = None,
         progress: bool = True,
         features_dir: str | Path | None = None,
+        sounds: pd.DataFrame | None = None,
         sources: dict[str, str] | None = None,
     ):
         self.sources = sources or {}
@@ -86,13 +105,15 @@ class Trainer:
         torch.manual_seed(self.config.seed)
         self.device = get_device(self.config.device)
         self.precision = get_precision(self.config.precision, self.device)
-        self.model = AccentNet(self.config, labels).to(self.device)
+        frame_sounds = training_sounds(sounds, train, self.config)
+        names = frame_sounds.names if frame_sounds else ()
+        self.model = AccentNet(self.config, labels, names).to(self.device)
         self.averaged = None
         if self.config.weight_averaging:
             average = averaging(self.config.weight_averaging)
             self.averaged = AveragedModel(self.model, avg_fn=average, use_buffers=True)
         self.optimizer = make_optimizer(self.model, self.config)
-        self.loader = training_loader(store, train, labels, self.config)
+        self.loader = training_loader(store, train, labels, self.config, frame_sounds)
         self.class_weights = None
         if self.config.balance == "loss":
             weights = self.loader.batch_sampler.class_weights(len(labels))
@@ -150,12 +171,14 @@ class Trainer:
             torch.cuda.set_rng_state_all(state["cuda_random"])
 
     def start_from(self, path: str | Path) -> None:
-        """Fine-tuning: take the weights of a checkpoint, all but those that belong to its accents.
+        """Fine-tuning: take the weights of a checkpoint, all but those of its accents, and of other sounds.
 
         Raises InputError if they do not fit; both shapes are named.
         """
-        weights = load_model(path).state_dict()
-        weights["am_softmax.weight"] = self.model.am_softmax.weight.detach()
+        other, own = load_model(path), self.model.state_dict()
+        not_shared = ("am_softmax",) if other.sounds == self.model.sounds else ("am_softmax", "sound_layer")
+        weights = {k: v for k, v in other.state_dict().items() if not k.startswith(not_shared)}
+        weights |= {k: v for k, v in own.items() if k.startswith(not_shared)}
         load_weights(self.model, weights, name=str(path))
 
     def train(self) -> None:
@@ -177,8 +200,8 @@ class Trainer:
                     self.loader, f"epoch {self.epoch + 1}", unit=" batches", leave=False,
                     disable=None if self.progress else True,
                 )  # fmt: skip
-                for log_mels, lengths, targets in bar:
-                    losses.append(self.forward_backward(log_mels, lengths, targets))
+                for batch in bar:
+                    losses.append(self.forward_backward(*batch))
                     self.batch += 1
                     if self.batch % config.gradient_accumulation == 0 or self.batch == len(sampler):
                         self.update(updates)
@@ -208,7 +231,11 @@ class Trainer:
         return self.epoch < self.config.freeze_epochs
 
     def forward_backward(
-        self, log_mels: torch.Tensor, lengths: torch.Tensor, targets: torch.Tensor
+        self,
+        log_mels: torch.Tensor,
+        lengths: torch.Tensor,
+        targets: torch.Tensor,
+        sounds: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Add a batch's gradients; its loss, detached."""
         self.model.train()
@@ -217,7 +244,8 @@ class Trainer:
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
         with autocast:
             batch = (x.to(self.device) for x in (log_mels, lengths, targets))
-            loss = self.model(*batch, self.step, self.class_weights)
+            sounds = None if sounds is None else sounds.to(self.device)
+            loss = self.model(*batch, self.step, self.class_weights, sounds)
         (loss / self.config.gradient_accumulation).backward()
         return loss.detach()
 
@@ -297,13 +325,18 @@ class Trainer:
 
 
 def train(
-    table: pd.DataFrame, config: Config, out_dir: str | Path, *, progress: bool = True
+    table: pd.DataFrame,
+    config: Config,
+    out_dir: str | Path,
+    *,
+    sounds: pd.DataFrame | None = None,
+    progress: bool = True,
 ) -> tuple[AccentNet, pd.DataFrame]:
     """Train on a corpus.
 
     Parameters
     ----------
-    table, config, out_dir, progress
+    table, config, out_dir, sounds, progress
         As for :class:`Trainer`.
 
     Returns
@@ -314,6 +347,6 @@ def train(
         A row a validation: step, epoch, seconds, loss, learning_rate, balanced_accuracy, macro_f1,
         accuracy, eer (NaN where it is not measured).
     """
-    trainer = Trainer(table, config, out_dir, progress=progress)
+    trainer = Trainer(table, config, out_dir, sounds=sounds, progress=progress)
     trainer.train()
     return load_model(trainer.out_dir / "best.pt"), pd.DataFrame(trainer.history)

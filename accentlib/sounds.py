@@ -1,0 +1,96 @@
+"""Which sound (phone) is spoken when: a table beside a corpus, and a number a frame for the network."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .config import Config, InputError
+from .listing import read_table
+
+UNKNOWN = -1  # the number of a frame of which nobody says what is spoken
+COLUMNS = ("path", "start", "end", "sound", "position")
+
+
+def read_sounds(data: str | Path) -> pd.DataFrame:
+    """Read a table of sounds.
+
+    Parameters
+    ----------
+    data : str or Path
+        The table, or a corpus (its folder or ``manifest.csv``) that has it beside it as ``sounds.csv``.
+        Columns: path (relative to the table, or absolute), start and end (s), sound (its name), position
+        (which sound of the text it is, from 0).
+
+    Returns
+    -------
+    pandas.DataFrame
+        These columns, sorted by path and start; ``path`` is made absolute.
+
+    Raises InputError, one line that begins with the file, if it cannot be used.
+    """
+    file = Path(data)
+    if file.is_dir() or file.name == "manifest.csv":
+        file = (file if file.is_dir() else file.parent) / "sounds.csv"
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; `accentlib align` makes one")
+    table = read_table(file, separators=",")
+    missing = [column for column in COLUMNS if column not in table]
+    if missing:
+        raise InputError(f"{file}: lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}")
+    for column in ("start", "end", "position"):
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        wrong = ~np.isfinite(numbers) | (numbers < 0)
+        if wrong.any():
+            line = wrong.to_numpy().argmax()
+            raise InputError(
+                f"{file}: line {line + 2}: {column} {table[column].iloc[line]!r} is no number from 0"
+            )
+        table[column] = numbers
+    backwards = (table["end"] <= table["start"]).to_numpy()
+    if backwards.any():
+        raise InputError(f"{file}: line {backwards.argmax() + 2} ends before it starts")
+    table["position"] = table["position"].astype(int)
+    table["path"] = [str((file.parent / path).absolute()) for path in table["path"]]
+    return table[list(COLUMNS)].sort_values(["path", "start"], kind="stable", ignore_index=True)
+
+
+def wanted_sounds(data: str | Path, config: Config, sounds: str | Path | None = None) -> pd.DataFrame | None:
+    """The sounds of a corpus, from ``sounds`` or from beside it; None where they are not to be learned."""
+    return read_sounds(sounds or data) if config.sound_weight else None
+
+
+class FrameSounds:
+    """The number of the sound in each frame of each clip, from a table of sounds.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As :func:`read_sounds` gives it.
+    config : Config
+        Its ``sample_rate``, ``n_fft`` and ``hop_length`` say when a frame is.
+    names : list of str, optional
+        Sounds in the order of their numbers; by default the table's, sorted. Others are unknown.
+    """
+
+    def __init__(self, table: pd.DataFrame, config: Config, names: list[str] | None = None):
+        self.names = sorted(set(table["sound"])) if names is None else list(names)
+        self.hop, self.centre = config.hop_length, config.n_fft / 2 / config.sample_rate
+        number = {name: i for i, name in enumerate(self.names)}
+        numbers = table["sound"].map(number).fillna(UNKNOWN).to_numpy(np.int64)
+        self.spans = {
+            path: (part["start"].to_numpy(), part["end"].to_numpy(), numbers[part.index])
+            for path, part in table.reset_index(drop=True).groupby("path")
+        }
+
+    def __contains__(self, path: str) -> bool:
+        return path in self.spans
+
+    def frames(self, path: str, frames: int) -> np.ndarray:
+        """What is spoken in the middle of each frame of a clip: ``(frames,)``, UNKNOWN where nothing is said of it."""
+        if path not in self.spans:
+            return np.full(frames, UNKNOWN)
+        start, end, number = self.spans[path]
+        times = self.centre + self.hop * np.arange(frames)
+        last = np.searchsorted(start, times, side="right") - 1
+        return np.where((last >= 0) & (times < end[last]), number[last], UNKNOWN)
