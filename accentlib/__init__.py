@@ -2,8 +2,8 @@
 
 Modules in the order that data flows: config, files, audio, pickles, features, parallel, splits, listing, corpus,
 layouts, download, known, survey, manifest, store, lists, sounds, alignment, augment, data, front_end, pooling, loss,
-model, published, checkpoint, embeddings, metrics, device, optimizer, validation, training, plots, experiment,
-comparison, and the command line (flags, __main__).
+model, published, checkpoint, embeddings, metrics, calibration, classical, device, optimizer, validation, training, plots, experiment,
+comparison, crossvalidation, and the command line (flags, __main__).
 """
 
 import importlib
@@ -29,9 +29,12 @@ _HOMES = {
     "checkpoint": ("load_model", "save_checkpoint"),
     "device": ("get_device",),
     "training": ("Trainer", "train"),
+    "calibration": ("calibrate",),
     "embeddings": ("attention", "cosine_scores", "embed", "listen", "predict"),
-    "metrics": ("baselines", "corpus_metrics", "equal_error_rate", "min_dcf", "neighbour_metrics"),
+    "classical": ("baselines",),
+    "metrics": ("corpus_metrics", "equal_error_rate", "min_dcf", "neighbour_metrics"),
     "experiment": ("evaluate", "run", "score_pairs"),
+    "crossvalidation": ("cross_validate",),
     "comparison": ("compare", "comparison_table", "eer_change"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -44,7 +44,7 @@ def settings(arguments: argparse.Namespace) -> tuple[Config, Path, Path | None]:
     if out_dir is None:
         data = Path(arguments.data or labels).absolute()
         return config, free_folder(Path("runs"), data.parent.name if data.is_file() else data.name), None
-    if arguments.verb not in ("features", "compare") and (out_dir / "last.pt").exists():
+    if arguments.verb not in ("features", "compare", "crossvalidate") and (out_dir / "last.pt").exists():
         raise InputError(
             f"{out_dir} holds a run already; go on with it by --resume, or name another --out_dir"
         )
@@ -210,6 +210,19 @@ def do_compare(arguments: argparse.Namespace) -> int:
     rows = compare(arguments.data, config, out_dir, seeds=arguments.seeds)
     print(report_comparison(rows))
     draw_comparison(rows, out_dir)
+    return 0
+
+
+def do_crossvalidate(arguments: argparse.Namespace) -> int:
+    """accentlib crossvalidate"""
+    from .crossvalidation import cross_validate, report_figures
+
+    config, out_dir, _ = settings(arguments)
+    options = {
+        name: getattr(arguments, name) for name in ("folds", "tested", "seeds", "readings", "text_column")
+    }
+    _, figures = cross_validate(arguments.data, config, out_dir, **options)
+    print(report_figures(figures))
     return 0
 
 

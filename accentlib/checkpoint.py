@@ -1,6 +1,7 @@
 """Checkpoints of plain types, written whole or not at all, read without running code."""
 
 import argparse
+import math
 import pickle
 import warnings
 from pathlib import Path
@@ -33,11 +34,16 @@ def save_checkpoint(path: str | Path, model: AccentNet, training: dict[str, Any]
         "config": model.config.to_dict(),
         "labels": model.labels,
         "sounds": model.sounds,
+        "calibration": _calibration_of(model),
         "model": model.state_dict(),
         "training": training,
     }
     with replacing(path) as temporary:
         torch.save(content, temporary)
+
+
+def _calibration_of(model: AccentNet) -> dict[str, float]:
+    return {"temperature": model.temperature, "unsure_below": model.unsure_below}
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -90,4 +96,24 @@ def load_model(path: str | Path) -> AccentNet:
     content = _check_format(content, path)
     model = AccentNet(Config.from_dict(content["config"]), content["labels"], content.get("sounds", ()))
     load_weights(model, content["model"], name=str(path))
+    model.temperature, model.unsure_below = _calibration(content, path)
     return model.eval()
+
+
+def _calibration(content: dict[str, Any], path: str | Path) -> tuple[float, float]:
+    """Temperature and threshold of a checkpoint; those of a model that was never calibrated where it has none."""
+    calibration = content.get("calibration", {"temperature": 1.0, "unsure_below": 0.0})
+    try:
+        temperature, unsure_below = calibration["temperature"], calibration["unsure_below"]
+        if 0 < temperature < math.inf and 0 <= unsure_below <= 1:
+            return float(temperature), float(unsure_below)
+    except (KeyError, TypeError):
+        pass
+    raise InputError(f"{path}: its calibration {calibration!r} cannot be used")
+
+
+def save_calibrated(path: str | Path, model: AccentNet) -> None:
+    """Write a model's calibration into its checkpoint; what else is in it stays."""
+    content = read_checkpoint(path) | {"calibration": _calibration_of(model)}
+    with replacing(path) as temporary:
+        torch.save(content, temporary)

@@ -82,7 +82,7 @@ def check_budget(path: Path, data: str | Path, config: Config) -> None:
     changed = [name for name in budget if noted.get(name) != budget[name]]
     if changed:
         raise InputError(
-            f"{path}: the comparison here has {changed[0]} {noted.get(changed[0])!r}, not"
+            f"{path}: what is here was made with {changed[0]} {noted.get(changed[0])!r}, not"
             f" {budget[changed[0]]!r}; name another --out_dir"
         )
 

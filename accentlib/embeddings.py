@@ -25,7 +25,7 @@ class Answers(NamedTuple):
 
     names: list[str]
     embeddings: np.ndarray  # (clips, embedding), float32
-    probabilities: np.ndarray  # (clips, accents): softmax of the scaled cosines, not calibrated
+    probabilities: np.ndarray  # (clips, accents), with the temperature of a calibrated model
     problems: dict[str, str]  # what is wrong with each clip that could not be read
 
     def accents(self, labels: Sequence[str]) -> list[str]:
@@ -116,7 +116,7 @@ def listen(
     if not names:
         empty = np.empty((0, model.config.embedding_size), np.float32)
         return Answers([], empty, np.empty((0, len(model.labels)), np.float32), problems)
-    probabilities = torch.from_numpy(np.concatenate(logits)).softmax(dim=1).numpy()
+    probabilities = (torch.from_numpy(np.concatenate(logits)) / model.temperature).softmax(dim=1).numpy()
     return Answers(names, np.concatenate(embeddings), probabilities, problems)
 
 
@@ -151,9 +151,10 @@ def embed(model: AccentNet, clips: Clip | Sequence[Clip] | pd.DataFrame) -> np.n
 
 
 def predict(model: AccentNet, clips: Clip | Sequence[Clip] | pd.DataFrame) -> pd.DataFrame:
-    """The most probable accent of each clip: a table of path, accent and probability.
+    """The most probable accent of each clip: a table of path, accent, probability and nearest.
 
-    The probability is the softmax of the scaled cosines; it is not calibrated.
+    Of a calibrated model (:func:`accentlib.calibration.calibrate`) the probability says how often such an
+    answer is right, and the accent is "unsure" where that is too seldom; ``nearest`` names one all the same.
 
     Raises InputError if a clip cannot be used; a line for each.
     """
@@ -161,12 +162,14 @@ def predict(model: AccentNet, clips: Clip | Sequence[Clip] | pd.DataFrame) -> pd
 
 
 def prediction_table(model: AccentNet, answers: Answers) -> pd.DataFrame:
-    """Path, accent and probability of the most probable accent, a row a clip."""
+    """Path, accent (or "unsure"), probability and nearest accent, a row a clip."""
+    nearest, probability = answers.accents(model.labels), answers.probabilities.max(axis=1, initial=0)
     return pd.DataFrame(
         {
             "path": answers.names,
-            "accent": answers.accents(model.labels),
-            "probability": answers.probabilities.max(axis=1, initial=0).round(4),
+            "accent": np.where(probability < model.unsure_below, "unsure", nearest),
+            "probability": probability.round(4),
+            "nearest": nearest,
         }
     )
 

@@ -4,15 +4,25 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from .checkpoint import load_model
+from .calibration import calibrate
+from .checkpoint import load_model, save_calibrated
+from .classical import baselines
 from .config import Config, InputError
 from .corpus import corpus_note, read_corpus, select
 from .embeddings import Answers, attention, listen
 from .files import replacing
 from .lists import name_labels, read_label_names, read_labels
-from .metrics import baselines, corpus_metrics, equal_error_rate, min_dcf, neighbour_metrics, table_scores
+from .metrics import (
+    corpus_metrics,
+    equal_error_rate,
+    expected_calibration_error,
+    min_dcf,
+    neighbour_metrics,
+    table_scores,
+)
 from .model import AccentNet
 from .sounds import wanted_sounds
 from .store import FeatureStore
@@ -59,6 +69,9 @@ def run(
         trainer.resume(out_dir / "last.pt")
     trainer.train()
     model = load_model(out_dir / "best.pt").to(trainer.device)
+    valid = select(trainer.table, "validation")
+    calibrate(model, [trainer.store[path] for path in valid["path"]], valid["accent"])
+    save_calibrated(out_dir / "best.pt", model)
     test, answers, metrics = evaluate_table(model, test, store=trainer.store)
     train = select(trainer.table, "train")
     metrics["baselines"] = baselines(trainer.store, train, test, model.labels)
@@ -94,7 +107,10 @@ def evaluate_table(
     table = table[~table["path"].isin(answers.problems)].reset_index(drop=True)
     if not len(table):
         raise InputError(f"no clip could be read; the first: {next(iter(answers.problems.values()))}")
-    return table, answers, corpus_metrics(table, answers.accents(model.labels), model.labels)
+    metrics = corpus_metrics(table, answers.accents(model.labels), model.labels)
+    truth = np.array([model.labels.index(accent) for accent in table["accent"]])
+    metrics["calibration_error"] = expected_calibration_error(answers.probabilities, truth)
+    return table, answers, metrics
 
 
 def evaluate(model: AccentNet, data: str | Path, split: str = "test") -> dict[str, Any]:

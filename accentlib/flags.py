@@ -44,6 +44,17 @@ def add_paths(parser: argparse.ArgumentParser, paths: dict[str, str]) -> None:
         parser.add_argument(*spellings(name), help=text)
 
 
+NOT_FLAGS = {"compare": ("pooling_method", "seed"), "crossvalidate": ("seed",)}  # what these verbs vary
+
+
+def add_readings(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    """The flags that say which text is read where."""
+    text = "folder with recordings of the texts and their sounds.csv, say data/readings; or a recording in it"
+    parser.add_argument("--readings", required=required, help=text)
+    text = "column of the corpus that names the reading of each clip, where there are several (sentence)"
+    parser.add_argument(*spellings("text_column"), default="sentence", help=text)
+
+
 CORPUS = "folder with a manifest.csv (accentlib corpus makes one), or that file"
 LISTS = {
     "train_labels_path": "label file: path without extension, label 0..N-1, -1",
@@ -107,10 +118,7 @@ def make_parser() -> argparse.ArgumentParser:
     text = "find when each sound of a known text is spoken in each recording of a corpus"
     sub = verbs.add_parser("align", help=text, description=text)
     sub.add_argument("--data", required=True, help=CORPUS)
-    text = "folder with recordings of the texts and their sounds.csv, say data/readings; or a recording in it"
-    sub.add_argument("--readings", required=True, help=text)
-    text = "column of the corpus that names the reading of each clip, where there are several (sentence)"
-    sub.add_argument(*spellings("text_column"), default="sentence", help=text)
+    add_readings(sub, required=True)
     sub.add_argument(
         "--output", required=True, help="the CSV table to write: path, start, end, sound, position"
     )
@@ -121,6 +129,7 @@ def make_parser() -> argparse.ArgumentParser:
         "train": "train on a corpus, or on label files",
         "finetune": "train from a checkpoint on, on other accents",
         "compare": "train every pooling with several seeds; macro F1 and EER on unseen speakers",
+        "crossvalidate": "train and test fold by fold: figures with intervals, baselines and calibration",
     }.items():
         usage = f"accentlib {verb} [options]"
         sub = verbs.add_parser(verb, help=text, description=text, usage=usage)
@@ -137,12 +146,20 @@ def make_parser() -> argparse.ArgumentParser:
             sub.add_argument("--checkpoint", required=True, help="the model to begin with")
         if verb in ("train", "finetune"):
             add_paths(sub.add_argument_group("label files, instead of --data"), LISTS)
+        if verb == "crossvalidate":
+            sub.add_argument("--seeds", type=int, nargs="+", default=[1], help="a training each (1)")
+            sub.add_argument(
+                "--folds", type=int, default=5, help="parts that the speakers are dealt into (5)"
+            )
+            text = "folds that are tested, from 0 (all); choose settings on one that is not"
+            sub.add_argument("--tested", type=int, nargs="+", help=text)
+            add_readings(sub)
         if verb in ("run", "train", "finetune"):
             text = "table of the corpus's sounds, for --sound_weight (sounds.csv beside its manifest)"
             sub.add_argument("--sounds", help=text)
             sub.add_argument("--resume", action="store_true", help="go on from last.pt in out_dir")
             sub.add_argument("--requeue", action="store_true", help="the same; where there is none, begin")
-        add_config_flags(sub, without=("pooling_method", "seed") if verb == "compare" else ())
+        add_config_flags(sub, without=NOT_FLAGS.get(verb, ()))
     for verb, text in {
         "evaluate": "figures of a checkpoint on a split or a label file, as JSON",
         "embed": "embeddings of audio files, as an .npz file",

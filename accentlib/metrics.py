@@ -1,4 +1,4 @@
-"""Honest figures: balanced accuracy and macro F1, beside chance, majority and simple baselines; EER."""
+"""Honest figures: balanced accuracy and macro F1, beside chance and majority; calibration; EER."""
 
 import math
 from collections.abc import Sequence
@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 
 from .embeddings import cosine_scores
-from .features import normalise
-from .store import FeatureStore
 
 NAMES = {  # of the figures; accuracy is micro F1 as well
     "balanced_accuracy": "balanced accuracy",
@@ -47,49 +45,62 @@ def corpus_metrics(table: pd.DataFrame, predicted: Sequence[str], labels: Sequen
     }
 
 
-def statistics(store: FeatureStore, table: pd.DataFrame, kind: str) -> np.ndarray:
-    """A vector of statistics a clip, for the classical baselines: ``(clips, values)``.
+def speaker_interval(
+    truth: np.ndarray, predicted: np.ndarray, speakers: Sequence[str], *, draws: int = 1000
+) -> tuple[float, float]:
+    """A 95 % confidence interval of balanced accuracy, by bootstrap over speakers.
 
-    ``log_mel``: mean and deviation of each band. ``mfcc``: of 20 mean-normalised MFCCs and of their
-    first and second differences, the deviation, the skewness and the mean of the absolute values.
+    Clips of one speaker are right or wrong together, so speakers are drawn, with replacement (Efron and
+    Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
+
+    Parameters
+    ----------
+    truth : np.ndarray
+        ``(clips,)``, accents.
+    predicted : np.ndarray
+        ``(clips,)``, or ``(clips, trainings)``: their mean is what the interval is of.
+    speakers : sequence of str
+        Who speaks in each clip.
+    draws : int
+        Bootstrap samples.
     """
-    import scipy.fft
-    import scipy.stats
-
-    vectors = []
-    for path in table["path"]:
-        if kind == "log_mel":
-            x = store[path]
-            vectors.append(np.concatenate([x.mean(axis=0), x.std(axis=0)]))
-            continue
-        mfcc = scipy.fft.dct(normalise(store[path]), axis=1, norm="ortho")[:, :20]  # (frames, 20)
-        mfcc = np.pad(mfcc, ((0, max(0, 4 - len(mfcc))), (0, 0)), mode="edge")  # differences need frames
-        tracks = [mfcc, np.diff(mfcc, axis=0), np.diff(mfcc, n=2, axis=0)]
-        x = np.concatenate([track[: len(tracks[-1])] for track in tracks], axis=1)  # (frames, 60)
-        skewness = np.nan_to_num(scipy.stats.skew(x, axis=0))
-        vectors.append(np.concatenate([x.std(axis=0), skewness, np.abs(x).mean(axis=0)]))
-    return np.stack(vectors)
+    right = (np.asarray(predicted).reshape(len(truth), -1) == np.asarray(truth)[:, None]).mean(axis=1)
+    rows = pd.DataFrame({"speaker": speakers, "accent": truth, "right": right, "clips": 1})
+    sums = rows.groupby(["speaker", "accent"]).sum().unstack(fill_value=0)
+    right, clips = sums["right"].to_numpy(), sums["clips"].to_numpy()  # (speakers, accents)
+    times = np.random.default_rng(0).multinomial(len(clips), np.full(len(clips), 1 / len(clips)), size=draws)
+    heard = times @ clips  # (draws, accents)
+    recalls = np.where(heard > 0, times @ right / np.maximum(heard, 1), np.nan)
+    low, high = np.percentile(np.nanmean(recalls, axis=1), [2.5, 97.5])
+    return float(low), float(high)
 
 
-def baselines(store: FeatureStore, train: pd.DataFrame, test: pd.DataFrame, labels: Sequence[str]) -> dict:
-    """Balanced accuracy on ``test`` of scikit-learn's classifiers on statistics of the same features."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    from sklearn.svm import SVC
+def expected_calibration_error(probabilities: np.ndarray, truth: np.ndarray, bins: int = 10) -> float:
+    """How far the probability of the named accent is from how often it is right, on average.
 
-    results = {}
-    for kind in ("log_mel", "mfcc"):
-        x_train, x_test = statistics(store, train, kind), statistics(store, test, kind)
-        classifiers = {
-            "logistic_regression": LogisticRegression(C=0.1, max_iter=2000),
-            "svm": SVC(C=3.0, class_weight="balanced"),
-        }
-        for name, classifier in classifiers.items():
-            pipeline = make_pipeline(StandardScaler(), classifier).fit(x_train, train["accent"])
-            figures = classification_metrics(test["accent"], pipeline.predict(x_test), labels)
-            results[f"{name}_{kind}"] = figures["balanced_accuracy"]
-    return results
+    Guo et al., On Calibration of Modern Neural Networks, arXiv 1706.04599, equation 3.
+
+    Parameters
+    ----------
+    probabilities : np.ndarray
+        ``(clips, accents)``.
+    truth : np.ndarray
+        ``(clips,)``, class numbers.
+    bins : int
+        Intervals of equal width that clips are gathered in, by the probability of their named accent.
+    """
+    table = reliability(probabilities, truth, bins)
+    return float(
+        (table["clips"] * (table["right"] - table["probability"]).abs()).sum() / table["clips"].sum()
+    )
+
+
+def reliability(probabilities: np.ndarray, truth: np.ndarray, bins: int = 10) -> pd.DataFrame:
+    """A row an interval of probability that clips fall into: mean probability, share that is right, clips."""
+    best = probabilities.max(axis=1)
+    rows = pd.DataFrame({"probability": best, "right": probabilities.argmax(axis=1) == truth, "clips": 1})
+    grouped = rows.groupby(np.minimum((best * bins).astype(int), bins - 1))
+    return grouped.agg({"probability": "mean", "right": "mean", "clips": "sum"}).reset_index(drop=True)
 
 
 def neighbour_metrics(embeddings: np.ndarray, table: pd.DataFrame) -> dict[str, float]:

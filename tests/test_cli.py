@@ -63,7 +63,7 @@ def test_predict_prints_a_row_a_file_in_order_and_names_what_is_bad(run_dir, cor
     assert main(["predict", "--checkpoint", str(run_dir / "best.pt"), *files]) == 1
     out, err = capsys.readouterr()
     rows = pd.read_csv(io.StringIO(out))
-    assert list(rows.columns) == ["path", "accent", "probability"]
+    assert list(rows.columns) == ["path", "accent", "probability", "nearest"]
     assert list(rows["path"]) == [files[0], files[1], files[3]]
     assert rows["probability"].between(1 / 3, 1).all()
     assert f"{files[2]}: no such file" in err and "1 files could not be used" in err

@@ -216,7 +216,7 @@ def test_windows_follow_from_seed_epoch_and_index_alone(tmp_path, corpus_dir, ti
     table = read_corpus(corpus_dir)
     store = open_store(table, tmp_path, tiny)
     data = WindowDataset(store, table, ["high", "low", "middle"], tiny)
-    first, target = data[(0, 1, 50)]
+    first, target, _ = data[(0, 1, 50)]
     assert target == 0 and first.shape[0] <= 50 and first.dtype == np.float32
     np.testing.assert_array_equal(first, data[(0, 1, 50)][0])
     other = data[(1, 1, 50)][0]
@@ -229,7 +229,7 @@ def test_plain_windows_are_cut_from_the_normalised_utterance(tmp_path, corpus_di
     config = Config(sample_rate=RATE, window_size=0.2)
     table = read_corpus(corpus_dir)
     store = open_store(table, tmp_path, config)
-    window, _ = WindowDataset(store, table, ["high", "low", "middle"], config)[(0, 2, 20)]
+    window, *_ = WindowDataset(store, table, ["high", "low", "middle"], config)[(0, 2, 20)]
     whole = store[table["path"][2]] - store[table["path"][2]].mean(axis=0)
     assert len(window) == 20
     assert min(np.abs(whole[s : s + 20] - window).max() for s in range(len(whole) - 19)) < 1e-5
@@ -252,7 +252,7 @@ def test_batches_are_the_same_with_workers_and_carry_their_lengths(tmp_path, cor
     labels = ["high", "low", "middle"]
     alone = list(training_loader(store, table, labels, tiny))
     helped = list(training_loader(store, table, labels, tiny.replace(num_workers=2)))
-    for (x, n, y), (x2, n2, y2) in zip(alone, helped, strict=True):
+    for (x, n, y, _), (x2, n2, y2, _) in zip(alone, helped, strict=True):
         assert (x == x2).all() and (n == n2).all() and (y == y2).all()
         assert x.shape[1] == n.max()
         for row, length in zip(x, n, strict=True):

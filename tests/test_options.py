@@ -120,8 +120,8 @@ def batches(tmp_path, corpus_dir):
 
 def test_window_batch_normalization_seed_and_workers_shape_the_batches(batches):
     plain = batches(small(window_size=0.3, batch_size=4))
-    assert all(x.shape == (4, 30, 80) for x, _, _ in plain) and len(plain) == 45 // 4
-    assert all(x.shape[:2] == (8, 20) for x, _, _ in batches(small(window_size=0.2)))
+    assert all(x.shape == (4, 30, 80) for x, *_ in plain) and len(plain) == 45 // 4
+    assert all(x.shape[:2] == (8, 20) for x, *_ in batches(small(window_size=0.2)))
     assert not torch.equal(plain[0][2], batches(small(window_size=0.3, batch_size=4, seed=5))[0][2])
     divided = batches(small(window_size=0.3, batch_size=4, normalization="cmvn"))
     assert plain[0][0].std() < 0.6 and 0.8 < divided[0][0].std() < 1.2

@@ -1,0 +1,85 @@
+"""Honest probabilities: one temperature, and when to say "unsure", both chosen on validation speakers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .embeddings import evaluation_windows, forward_log_mels
+from .model import AccentNet
+
+RIGHT_WHEN_SURE = 2 / 3  # how often an answer must be right, or it is "unsure"
+FEWEST = 10  # answers from which that share is worked out
+
+
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Probabilities ``(clips, accents)`` of logits that are divided by a temperature."""
+    import scipy.special
+
+    return scipy.special.softmax(logits / temperature, axis=1)
+
+
+def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
+    """The temperature that makes the true accents most probable: it changes no answer, only how sure it is.
+
+    Guo et al., On Calibration of Modern Neural Networks, arXiv 1706.04599, section 4.2.
+
+    Parameters
+    ----------
+    logits : np.ndarray
+        ``(clips, accents)``, of clips that were not trained on.
+    truth : np.ndarray
+        ``(clips,)``, class numbers.
+    """
+    import scipy.optimize
+    import scipy.special
+
+    def loss(log_temperature: float) -> float:
+        logs = scipy.special.log_softmax(logits / np.exp(log_temperature), axis=1)
+        return -logs[np.arange(len(truth)), truth].mean()
+
+    return float(np.exp(scipy.optimize.minimize_scalar(loss, bounds=(-3, 5), method="bounded").x))
+
+
+def unsure_threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
+    """The least probability from which on answers are right RIGHT_WHEN_SURE of the time; 1 if none is.
+
+    Parameters
+    ----------
+    probabilities : np.ndarray
+        ``(clips, accents)``, of clips that were not trained on.
+    truth : np.ndarray
+        ``(clips,)``, class numbers.
+    """
+    order = np.argsort(-probabilities.max(axis=1), kind="stable")
+    right = np.cumsum(probabilities.argmax(axis=1)[order] == truth[order]) / np.arange(1, len(truth) + 1)
+    enough = np.flatnonzero((right >= RIGHT_WHEN_SURE) & (np.arange(1, len(truth) + 1) >= FEWEST))
+    return float(probabilities.max(axis=1)[order][enough[-1]]) if len(enough) else 1.0
+
+
+def cut_clips(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Recordings as the clips that the model hears one by one: their log-mels, and which recording each is of."""
+    window = round(model.config.evaluation_window / model.config.hop_length)
+    pieces = [(i, *ends) for i, x in enumerate(log_mels) for ends in evaluation_windows(len(x), window)]
+    return [log_mels[i][start:stop] for i, start, stop in pieces], np.array([i for i, *_ in pieces])
+
+
+def calibrate(model: AccentNet, log_mels: Sequence[np.ndarray], accents: Sequence[str]) -> None:
+    """Set a model's temperature and its threshold for "unsure" by recordings of people that it did not train on.
+
+    With an ``evaluation_window`` each is heard as several clips of that length, for a recording to come may
+    be as short: of a longer one the model is then rather surer than it says.
+
+    Parameters
+    ----------
+    model : AccentNet
+        In evaluation mode; its attributes ``temperature`` and ``unsure_below`` are set.
+    log_mels : sequence of np.ndarray
+        ``(frames, mels)`` each, before normalisation.
+    accents : sequence of str
+        The true accent of each.
+    """
+    clips, of_recording = cut_clips(model, log_mels)
+    truth = np.array([model.labels.index(accent) for accent in accents])[of_recording]
+    _, logits = forward_log_mels(model, clips)
+    model.temperature = fit_temperature(logits, truth)
+    model.unsure_below = unsure_threshold(softmax(logits, model.temperature), truth)

@@ -1,0 +1,116 @@
+"""Classical baselines: what scikit-learn makes of statistics of the same features."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from .config import Config
+from .features import normalise
+from .metrics import classification_metrics
+from .store import FeatureStore
+
+LogMels = FeatureStore | Mapping[str, np.ndarray]  # log-mels (frames, mels) by path
+
+
+def mfccs(log_mels: np.ndarray, count: int) -> np.ndarray:
+    """The first MFCCs of normalised log-mels, ``(frames, count)``."""
+    import scipy.fft
+
+    return scipy.fft.dct(normalise(log_mels), axis=1, norm="ortho")[:, :count]
+
+
+def statistics(log_mels: np.ndarray, kind: str) -> np.ndarray:
+    """A vector of statistics of one clip, ``(values,)``.
+
+    ``log_mel``: mean and deviation of each band. ``mfcc``: of 20 mean-normalised MFCCs and of their
+    first and second differences, the deviation, the skewness and the mean of the absolute values.
+    """
+    import scipy.stats
+
+    if kind == "log_mel":
+        return np.concatenate([log_mels.mean(axis=0), log_mels.std(axis=0)])
+    mfcc = mfccs(log_mels, 20)
+    mfcc = np.pad(mfcc, ((0, max(0, 4 - len(mfcc))), (0, 0)), mode="edge")  # differences need frames
+    tracks = [mfcc, np.diff(mfcc, axis=0), np.diff(mfcc, n=2, axis=0)]
+    x = np.concatenate([track[: len(tracks[-1])] for track in tracks], axis=1)  # (frames, 60)
+    skewness = np.nan_to_num(scipy.stats.skew(x, axis=0))
+    return np.concatenate([x.std(axis=0), skewness, np.abs(x).mean(axis=0)])
+
+
+def classical_predictions(
+    log_mels: LogMels, train: pd.DataFrame, test: pd.DataFrame
+) -> dict[str, np.ndarray]:
+    """The accent that each classifier names for each row of ``test``, trained on ``train``."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    predictions = {}
+    for kind in ("log_mel", "mfcc"):
+        x_train, x_test = (
+            np.stack([statistics(log_mels[path], kind) for path in table["path"]]) for table in (train, test)
+        )
+        classifiers = {
+            "logistic_regression": LogisticRegression(C=0.1, max_iter=2000),
+            "svm": SVC(C=3.0, class_weight="balanced"),
+        }
+        for name, classifier in classifiers.items():
+            pipeline = make_pipeline(StandardScaler(), classifier).fit(x_train, train["accent"])
+            predictions[f"{name}_{kind}"] = pipeline.predict(x_test)
+    return predictions
+
+
+def baselines(log_mels: LogMels, train: pd.DataFrame, test: pd.DataFrame, labels: Sequence[str]) -> dict:
+    """Balanced accuracy on ``test`` of scikit-learn's classifiers on statistics of the same features."""
+    return {
+        name: classification_metrics(test["accent"], predicted, labels)["balanced_accuracy"]
+        for name, predicted in classical_predictions(log_mels, train, test).items()
+    }
+
+
+def sound_statistics(
+    log_mels: LogMels, table: pd.DataFrame, sounds: pd.DataFrame, config: Config
+) -> np.ndarray:
+    """How each sound of a text is spoken in each clip: ``(clips, positions * 14)``.
+
+    For each position of the text the mean of 13 MFCCs (normalised over the clip) while its sound is
+    spoken, and the logarithm of its duration; NaN where the clip lacks it.
+    """
+    positions = int(sounds["position"].max()) + 1
+    by_clip = dict(list(sounds.groupby("path")))
+    centre = config.n_fft / 2 / config.sample_rate
+    vectors = np.full((len(table), positions, 14), np.nan)
+    for vector, path in zip(vectors, table["path"], strict=True):
+        if path not in by_clip:
+            continue
+        spoken = by_clip[path]
+        mfcc = mfccs(log_mels[path], 13)
+        mfcc = mfcc / (mfcc.std(axis=0) + 1e-3)
+        edges = ((spoken[["start", "end"]].to_numpy() - centre) / config.hop_length).round().astype(int)
+        for (start, end), position in zip(edges.clip(0, len(mfcc)), spoken["position"], strict=True):
+            if end > start:
+                vector[position, :13] = mfcc[start:end].mean(axis=0)
+        vector[spoken["position"], 13] = np.log(spoken["end"] - spoken["start"])
+    return vectors.reshape(len(table), -1)
+
+
+def reading_predictions(
+    log_mels: LogMels, train: pd.DataFrame, test: pd.DataFrame, sounds: pd.DataFrame, config: Config
+) -> np.ndarray:
+    """The accent of each row of ``test``, judged sound by sound: an upper reference where all read one text.
+
+    Linear discriminant analysis of 100 principal components of :func:`sound_statistics`. It knows the text, and
+    compares each sound with the same sound of others; a network that is given any speech cannot.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    x_train, x_test = (sound_statistics(log_mels, table, sounds, config) for table in (train, test))
+    components = PCA(min(100, len(train) // 2), random_state=0)
+    steps = (SimpleImputer(keep_empty_features=True), StandardScaler(), components)
+    return make_pipeline(*steps, LinearDiscriminantAnalysis()).fit(x_train, train["accent"]).predict(x_test)

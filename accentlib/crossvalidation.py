@@ -1,0 +1,315 @@
+"""Every speaker tested once: speaker-disjoint cross-validation, with intervals, baselines and calibration.
+
+Each fold's speakers are tested by networks that never saw them; temperature, threshold and the best epoch are
+chosen on other speakers again, dealt out of those that are left. What a person chooses (the configuration)
+should be chosen on a fold that is then not among the tested ones.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedKFold
+
+from .alignment import align
+from .calibration import calibrate, cut_clips, softmax
+from .checkpoint import load_model, save_calibrated
+from .classical import classical_predictions, reading_predictions
+from .comparison import check_budget
+from .config import Config, InputError
+from .corpus import read_corpus, select
+from .embeddings import forward_log_mels
+from .files import replacing
+from .metrics import classification_metrics, expected_calibration_error, speaker_interval
+from .model import AccentNet
+from .store import FeatureStore
+from .training import Trainer, prepare
+
+VALIDATION_PART = 8  # one in so many of the speakers that are not tested
+NETWORK, READING = "network", "reading_lda"  # the other methods are classical baselines
+
+
+def deal_folds(table: pd.DataFrame, folds: int) -> pd.Series:
+    """The fold (from 0) of each row, a speaker's rows together, each accent spread evenly; always the same.
+
+    Raises InputError if an accent has fewer speakers than there are folds.
+    """
+    speakers = table.drop_duplicates("speaker").reset_index(drop=True)
+    counts = speakers["accent"].value_counts()
+    if counts.min() < folds:
+        raise InputError(f"accent {counts.idxmin()!r} has {counts.min()} speakers, too few for {folds} folds")
+    dealt = {}
+    parts = StratifiedKFold(folds, shuffle=True, random_state=0).split(speakers, speakers["accent"])
+    for fold, (_, held_out) in enumerate(parts):
+        dealt |= dict.fromkeys(speakers["speaker"].iloc[held_out], fold)
+    return table["speaker"].map(dealt)
+
+
+def fold_splits(table: pd.DataFrame, fold: int, folds: int) -> pd.DataFrame:
+    """The corpus with the split of one fold: its speakers are tested, one in eight of the others validated on."""
+    tested = deal_folds(table, folds) == fold
+    rest = table[~tested]
+    validated = deal_folds(rest, VALIDATION_PART) == 0
+    split = pd.Series("test", table.index)
+    split[rest.index] = np.where(validated, "validation", "train")
+    return table.assign(split=split)
+
+
+def cross_validate(
+    data: str | Path,
+    config: Config,
+    out_dir: str | Path,
+    *,
+    folds: int = 5,
+    tested: Sequence[int] | None = None,
+    seeds: Sequence[int] = (1,),
+    readings: str | Path | None = None,
+    text_column: str = "sentence",
+    progress: bool = True,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Train and test on every fold.
+
+    Parameters
+    ----------
+    data : str or Path
+        A corpus (:func:`accentlib.read_corpus`); its own split does not count.
+    config : Config
+        The seed is given by ``seeds``.
+    out_dir : str or Path
+        Receives the features, a folder a training, ``predictions.csv`` and ``crossvalidation.json``. What
+        is there already is not trained again.
+    folds : int
+        Parts that the speakers are dealt into.
+    tested : sequence of int, optional
+        The folds that are tested, from 0; all by default.
+    seeds : sequence of int
+        A training each, in every fold.
+    readings : str or Path, optional
+        Readings of the corpus's texts (:func:`accentlib.align`): the sounds for ``sound_weight``, and for
+        the baseline that knows the text, are found anew in each fold without its test speakers.
+    text_column : str
+        As for :func:`accentlib.align`.
+
+    Returns
+    -------
+    predictions : pandas.DataFrame
+        A row an answer: method, fold, seed, unit (clip or recording), path, speaker, accent, predicted, and for
+        the network the probability of each accent, before (``raw:``) and after (``p:``) calibration.
+    figures : dict
+        As :func:`figures_of` gives them.
+
+    Raises InputError if the configuration or the corpus cannot be used.
+    """
+    if config.sound_weight and readings is None:
+        raise InputError("sound_weight needs readings of the corpus's texts; give --readings")
+    out_dir = Path(out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    check_budget(out_dir / "budget.json", data, config)
+    everyone = read_corpus(data, seed=config.seed)
+    config, store = prepare(everyone, config, out_dir / "features")
+    everyone = store.keep(everyone)
+    parts = []
+    for fold in range(folds) if tested is None else tested:
+        table, sounds = fold_splits(everyone, fold, folds), None
+        folder = out_dir / f"fold{fold}"
+        wanted = {seed: folder / f"seed{seed}.csv" for seed in seeds}
+        simple = folder / "baselines.csv"
+        if not all(file.is_file() for file in (*wanted.values(), simple)):
+            folder.mkdir(parents=True, exist_ok=True)
+            sounds = _fold_sounds(folder / "sounds.csv", table, readings, text_column, progress)
+        for seed, file in wanted.items():
+            if not file.is_file():
+                if progress:
+                    print(f"fold {fold}, seed {seed}", file=sys.stderr)
+                trainer = Trainer(
+                    table, config.replace(seed=seed), folder / f"seed{seed}", sounds=sounds, progress=progress,
+                    features_dir=out_dir / "features",
+                )  # fmt: skip
+                _write(file, _train_and_answer(trainer).assign(seed=seed))
+            parts.append(pd.read_csv(file, dtype={"speaker": str}).assign(fold=fold))
+        if not simple.is_file():
+            one_text = text_column not in table or table[text_column].nunique() == 1
+            _write(simple, _baseline_answers(store, table, config, sounds if one_text else None))
+        parts.append(pd.read_csv(simple, dtype={"speaker": str}).assign(fold=fold, seed=0))
+    predictions = pd.concat(parts, ignore_index=True)
+    _write(out_dir / "predictions.csv", predictions)
+    figures = figures_of(predictions)
+    with replacing(out_dir / "crossvalidation.json") as temporary:
+        temporary.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return predictions, figures
+
+
+def _write(file: Path, table: pd.DataFrame) -> None:
+    with replacing(file) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def _fold_sounds(
+    file: Path, table: pd.DataFrame, readings: str | Path | None, text_column: str, progress: bool
+) -> pd.DataFrame | None:
+    """The sounds of every clip, found with the means of this fold's training speakers; kept in ``file``."""
+    if readings is None:
+        return None
+    if not file.is_file():
+        _write(file, align(table, readings, text_column=text_column, progress=progress)[0])
+    return pd.read_csv(file)
+
+
+def _train_and_answer(trainer: Trainer) -> pd.DataFrame:
+    """Train, or go on; calibrate; what the network says of the test speakers, by clip and by recording."""
+    if (trainer.out_dir / "last.pt").is_file():
+        trainer.resume(trainer.out_dir / "last.pt")
+    trainer.train()
+    model = load_model(trainer.out_dir / "best.pt").to(trainer.device)
+    validation, test = select(trainer.table, "validation"), select(trainer.table, "test")
+    calibrate(model, [trainer.store[path] for path in validation["path"]], validation["accent"])
+    save_calibrated(trainer.out_dir / "best.pt", model)
+    log_mels = [trainer.store[path] for path in test["path"]]
+    clips, of_recording = cut_clips(model, log_mels)
+    units = {"clip": (clips, test.iloc[of_recording]), "recording": (log_mels, test)}
+    return pd.concat([_network_answers(model, *pair).assign(unit=unit) for unit, pair in units.items()])
+
+
+def _network_answers(model: AccentNet, log_mels: list[np.ndarray], rows: pd.DataFrame) -> pd.DataFrame:
+    """Answers and probabilities, before and after calibration, a row a clip."""
+    _, logits = forward_log_mels(model, log_mels)
+    answers = rows[["path", "speaker", "accent"]].reset_index(drop=True)
+    answers = answers.assign(method=NETWORK, predicted=np.array(model.labels)[logits.argmax(axis=1)])
+    for kind, temperature in (("raw", 1.0), ("p", model.temperature)):
+        names = [f"{kind}:{label}" for label in model.labels]
+        answers[names] = softmax(logits, temperature).round(5)
+    return answers.assign(unsure=softmax(logits, model.temperature).max(axis=1) < model.unsure_below)
+
+
+def _baseline_answers(
+    store: FeatureStore, table: pd.DataFrame, config: Config, sounds: pd.DataFrame | None
+) -> pd.DataFrame:
+    """What the classical baselines say, each trained on the same unit (clip or recording) that it is tested on."""
+    labels = sorted(set(table["accent"]))
+    model = AccentNet(config, labels)  # only its windows are wanted
+    clips, of_recording = cut_clips(model, [store[path] for path in table["path"]])
+    cut = table.iloc[of_recording].reset_index(drop=True)
+    cut = cut.assign(recording=cut["path"], path=[f"{path}#{i}" for i, path in enumerate(cut["path"])])
+    units = {"clip": (dict(zip(cut["path"], clips, strict=True)), cut), "recording": (store, table)}
+    parts = []
+    for unit, (log_mels, rows) in units.items():
+        train, test = rows[rows["split"] == "train"], rows[rows["split"] == "test"]
+        answers = classical_predictions(log_mels, train, test)
+        if sounds is not None and unit == "recording":
+            answers[READING] = reading_predictions(log_mels, train, test, sounds, config)
+        paths = test["recording"] if unit == "clip" else test["path"]
+        for method, predicted in answers.items():
+            rows_of = {"path": paths, "speaker": test["speaker"], "accent": test["accent"]}
+            parts.append(pd.DataFrame(rows_of).assign(method=method, unit=unit, predicted=predicted))
+    return pd.concat(parts)
+
+
+def by_speaker(answers: pd.DataFrame) -> pd.DataFrame:
+    """A row a speaker of one method and seed: the answer that the recordings' probabilities add up to, or most give."""
+    rows = answers[answers["unit"] == "recording"]
+    names = [name for name in rows.columns if name.startswith("p:")]
+    summed = rows.groupby(["speaker", "accent"])[names].mean()
+    if summed.notna().all(axis=None) and names:
+        predicted = summed.idxmax(axis=1).str.removeprefix("p:")
+    else:
+        predicted = rows.groupby(["speaker", "accent"])["predicted"].agg(lambda x: x.mode().iloc[0])
+    return predicted.rename("predicted").reset_index()
+
+
+def figures_of(predictions: pd.DataFrame) -> dict[str, Any]:
+    """Figures of a cross-validation, by unit and method.
+
+    Returns
+    -------
+    dict
+        ``speakers``, ``chance``, ``majority`` (of speakers); then ``clip`` and ``speaker``, for each method
+        balanced_accuracy and macro_f1 (means over seeds), ``interval`` (95 % of balanced accuracy, by bootstrap
+        over speakers) and ``seeds``; ``calibration``: the network's expected calibration error by unit, before and
+        after; ``unsure``: the share of clips it is unsure of, and the accuracy on the others.
+    """
+    labels = sorted(set(predictions["accent"]))
+    speakers = predictions.drop_duplicates(["speaker", "accent"])
+    figures: dict[str, Any] = {
+        "speakers": speakers["speaker"].nunique(),
+        "accents": len(labels),
+        "chance": 1 / len(labels),
+        "majority": float(speakers["accent"].value_counts(normalize=True).iloc[0]),
+        "clip": {},
+        "speaker": {},
+    }
+    for method, answers in predictions.groupby("method", sort=False):
+        of_seeds = {seed: own for seed, own in answers.groupby("seed")}
+        for unit in ("clip", "speaker"):
+            tables = [
+                by_speaker(own) if unit == "speaker" else own[own["unit"] == "clip"].reset_index(drop=True)
+                for own in of_seeds.values()
+            ]
+            if len(tables[0]):
+                figures[unit][method] = _mean_figures(tables, labels)
+    network = predictions[predictions["method"] == NETWORK]
+    figures["calibration"] = {
+        unit: {
+            when: expected_calibration_error(*_probabilities(rows, kind, labels))
+            for when, kind in (("before", "raw"), ("after", "p"))
+        }
+        for unit, rows in network.groupby("unit")
+    }
+    clips = network[network["unit"] == "clip"]
+    sure = clips[~clips["unsure"].astype(bool)]
+    figures["unsure"] = {
+        "share": float(clips["unsure"].mean()),
+        "accuracy_when_sure": float((sure["predicted"] == sure["accent"]).mean()) if len(sure) else None,
+        "accuracy_of_all": float((clips["predicted"] == clips["accent"]).mean()),
+    }
+    return figures
+
+
+def _probabilities(rows: pd.DataFrame, kind: str, labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities ``(clips, accents)`` and true class numbers ``(clips,)``."""
+    truth = np.array([labels.index(accent) for accent in rows["accent"]])
+    return rows[[f"{kind}:{label}" for label in labels]].to_numpy(), truth
+
+
+def _mean_figures(tables: list[pd.DataFrame], labels: list[str]) -> dict[str, Any]:
+    """Means over trainings of one method, and an interval; the tables have the same rows, one a training."""
+    each = [classification_metrics(table["accent"], table["predicted"], labels) for table in tables]
+    first = tables[0]
+    predicted = np.stack([table["predicted"] for table in tables], axis=1)  # (rows, trainings)
+    return {
+        "balanced_accuracy": float(np.mean([x["balanced_accuracy"] for x in each])),
+        "macro_f1": float(np.mean([x["macro_f1"] for x in each])),
+        "interval": [*speaker_interval(first["accent"].to_numpy(), predicted, first["speaker"])],
+        "seeds": len(tables),
+    }
+
+
+def report_figures(figures: dict[str, Any]) -> str:
+    """The figures as text: a row a method, clips and speakers side by side."""
+    rows = {}
+    for unit in ("clip", "speaker"):
+        for method, x in figures[unit].items():
+            low, high = x["interval"]
+            rows.setdefault(method, {})[f"balanced accuracy a {unit}"] = (
+                f"{x['balanced_accuracy']:.1%} ({low:.1%} to {high:.1%})"
+            )
+            rows[method][f"macro F1 a {unit}"] = f"{x['macro_f1']:.1%}"
+    table = pd.DataFrame.from_dict(rows, orient="index").fillna("")
+    calibration = ", ".join(
+        f"{unit}s {x['before']:.1%} before, {x['after']:.1%} after"
+        for unit, x in figures["calibration"].items()
+    )
+    unsure = figures["unsure"]
+    when_sure = unsure["accuracy_when_sure"]
+    lines = [
+        table.to_string(),
+        f"{figures['speakers']} unseen speakers, {figures['accents']} accents; chance {figures['chance']:.1%},"
+        f" majority {figures['majority']:.1%}; in brackets 95 % by bootstrap over speakers",
+        f"expected calibration error: {calibration}",
+        f"unsure of {unsure['share']:.0%} of clips; right in {unsure['accuracy_of_all']:.1%} of all"
+        + ("" if when_sure is None else f", and in {when_sure:.1%} of those that it is sure of"),
+    ]
+    return "\n".join(lines)

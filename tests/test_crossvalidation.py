@@ -1,0 +1,251 @@
+"""Cross-validation, its intervals, calibration, and the baselines beside it."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from accentlib.__main__ import main
+from accentlib.calibration import RIGHT_WHEN_SURE, calibrate, fit_temperature, softmax, unsure_threshold
+from accentlib.checkpoint import load_model, save_calibrated, save_checkpoint
+from accentlib.classical import reading_predictions, sound_statistics
+from accentlib.config import Config, InputError
+from accentlib.corpus import read_corpus
+from accentlib.crossvalidation import by_speaker, cross_validate, deal_folds, figures_of, fold_splits
+from accentlib.embeddings import listen, predict
+from accentlib.metrics import (
+    classification_metrics,
+    expected_calibration_error,
+    reliability,
+    speaker_interval,
+)
+from accentlib.model import AccentNet
+from conftest import RATE, TINY, as_flags, tone, write_corpus
+
+
+def people(speakers: int = 40, clips: int = 3) -> pd.DataFrame:
+    rows = [
+        {"path": f"{a}{s}_{c}", "accent": a, "speaker": f"{a}{s}"}
+        for a in "xy"
+        for s in range(speakers // 2)
+        for c in range(clips)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_folds_share_no_speaker_and_test_everyone_once():
+    table = people(50)
+    folds = deal_folds(table, 5)
+    assert (folds.groupby(table["speaker"]).nunique() == 1).all()
+    assert (pd.crosstab(table["accent"], folds) == 3 * 5).all(
+        axis=None
+    )  # five speakers of each accent in each
+    tested = []
+    for fold in range(5):
+        split = fold_splits(table, fold, 5)
+        assert (split.groupby("speaker")["split"].nunique() == 1).all()
+        parts = split.groupby("split")["speaker"].nunique()
+        assert parts["test"] == 10 and 4 <= parts["validation"] <= 6 and parts.sum() == 50
+        assert split.groupby("split")["accent"].nunique().eq(2).all()
+        tested += sorted(set(split.loc[split["split"] == "test", "speaker"]))
+    assert sorted(tested) == sorted(set(table["speaker"]))
+    with pytest.raises(InputError, match="accent 'x' has 20 speakers, too few for 21 folds"):
+        deal_folds(people(40), 21)
+
+
+def test_the_interval_is_that_of_a_plain_bootstrap_over_speakers():
+    """And it is wider than one over clips, which takes a person's clips for so many people."""
+    rng = np.random.default_rng(1)
+    table = people(40, clips=8)
+    good = dict(zip(sorted(set(table["speaker"])), rng.random(40) < 0.6, strict=True))
+    predicted = np.where(table["speaker"].map(good), table["accent"], "z")
+    low, high = speaker_interval(table["accent"].to_numpy(), predicted, table["speaker"], draws=4000)
+    draws, names = [], sorted(good)
+    for _ in range(1500):
+        drawn = rng.choice(names, 40)
+        recalls = [
+            np.mean([good[s] for s in drawn if s[0] == a]) for a in "xy" if any(s[0] == a for s in drawn)
+        ]
+        draws.append(np.mean(recalls))
+    assert (low, high) == pytest.approx(tuple(np.percentile(draws, [2.5, 97.5])), abs=0.03)
+    clip_low, clip_high = speaker_interval(table["accent"].to_numpy(), predicted, table["path"])
+    assert high - low > 2 * (clip_high - clip_low)
+
+
+def test_balanced_accuracy_lies_in_its_interval_also_of_several_trainings():
+    table = people()
+    predicted = np.random.default_rng(0).choice(["x", "y"], (len(table), 3))
+    low, high = speaker_interval(table["accent"].to_numpy(), predicted, table["speaker"])
+    mean = np.mean(
+        [classification_metrics(table["accent"], p, ["x", "y"])["balanced_accuracy"] for p in predicted.T]
+    )
+    assert low < mean < high and high - low < 0.3
+
+
+def sampled(temperature: float, clips: int = 4000) -> tuple[np.ndarray, np.ndarray]:
+    """Logits that are ``temperature`` times too large for how often they are right."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 1.5, (clips, 4))
+    truth = np.array([rng.choice(4, p=p) for p in softmax(logits)])
+    return logits * temperature, truth
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 6.0])
+def test_the_temperature_is_found_and_probabilities_become_true(temperature):
+    logits, truth = sampled(temperature)
+    found = fit_temperature(logits, truth)
+    assert found == pytest.approx(temperature, rel=0.1)
+    after = expected_calibration_error(softmax(logits, found), truth)
+    assert after < 0.03
+    if temperature != 1:
+        assert expected_calibration_error(softmax(logits), truth) > 0.1
+    assert (softmax(logits, found).argmax(axis=1) == logits.argmax(axis=1)).all()
+
+
+def test_the_calibration_error_is_that_of_a_plain_loop():
+    logits, truth = sampled(2.0, clips=500)
+    probabilities = softmax(logits)
+    error = 0.0
+    for low in np.arange(10) / 10:
+        own = [
+            i for i in range(500) if low <= probabilities[i].max() < low + 0.1 + (1e-9 if low == 0.9 else 0)
+        ]
+        if own:
+            right = np.mean([probabilities[i].argmax() == truth[i] for i in own])
+            error += len(own) / 500 * abs(right - np.mean([probabilities[i].max() for i in own]))
+    assert expected_calibration_error(probabilities, truth) == pytest.approx(error)
+    assert reliability(probabilities, truth)["clips"].sum() == 500
+
+
+def test_sure_answers_are_right_as_often_as_promised():
+    logits, truth = sampled(1.0)
+    probabilities = softmax(logits)
+    threshold = unsure_threshold(probabilities, truth)
+    best, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    assert right.mean() < RIGHT_WHEN_SURE  # else nothing would have to be unsure
+    assert 0.3 < threshold < 0.9
+    assert right[best >= threshold].mean() == pytest.approx(RIGHT_WHEN_SURE, abs=0.005)
+    assert unsure_threshold(probabilities, (probabilities.argmax(axis=1) + 1) % 4) == 1.0
+
+
+def test_calibration_is_kept_in_the_checkpoint_and_used(tmp_path, tiny):
+    torch.manual_seed(0)
+    model = AccentNet(tiny.replace(evaluation_window=0.5), ["a", "b", "c"]).eval()
+    save_checkpoint(tmp_path / "m.pt", model, {"kept": 1})
+    rng = np.random.default_rng(0)
+    log_mels = [rng.normal(5, 2, (120, 80)).astype(np.float32) for _ in range(12)]
+    calibrate(model, log_mels, list("abc") * 4)
+    assert model.temperature != 1 and 0 < model.unsure_below <= 1
+    save_calibrated(tmp_path / "m.pt", model)
+    again = load_model(tmp_path / "m.pt")
+    assert (again.temperature, again.unsure_below) == (model.temperature, model.unsure_below)
+    assert torch.load(tmp_path / "m.pt", weights_only=True)["training"] == {"kept": 1}
+    wave = (tone(300, 1.0), RATE)
+    raw = AccentNet(model.config, ["a", "b", "c"]).eval()
+    raw.load_state_dict(model.state_dict())
+    expected = softmax(np.log(listen(raw, wave).probabilities), model.temperature)
+    assert listen(again, wave).probabilities == pytest.approx(expected, abs=1e-5)
+    again.unsure_below = 0.999
+    row = predict(again, wave).iloc[0]
+    assert row["accent"] == "unsure" and row["nearest"] in "abc" and row["probability"] < 0.999
+    again.unsure_below = 0.0
+    assert predict(again, wave).iloc[0]["accent"] == row["nearest"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"temperature": 0.0, "unsure_below": 0.5}, {"temperature": "x"}, [1, 2], None]
+)
+def test_a_damaged_calibration_is_refused(tmp_path, tiny, wrong):
+    save_checkpoint(tmp_path / "m.pt", AccentNet(tiny, ["a", "b"]))
+    content = torch.load(tmp_path / "m.pt", weights_only=True)
+    torch.save(content | {"calibration": wrong}, tmp_path / "m.pt")
+    with pytest.raises(InputError, match="its calibration .* cannot be used"):
+        load_model(tmp_path / "m.pt")
+
+
+def test_sounds_are_compared_with_the_same_sounds_of_others():
+    """Accents differ in one sound of a text alone, and the other way round in another: only position tells."""
+    rng = np.random.default_rng(0)
+    config = Config(sample_rate=RATE)
+    table = people(40, clips=1).assign(split="train")
+    table.loc[::4, "split"] = "test"
+    log_mels, sounds = {}, []
+    for path, accent in zip(table["path"], table["accent"], strict=True):
+        x = rng.normal(0, 1.0, (100, 80)).astype(np.float32)
+        shape = np.cos(np.arange(80) / 10)
+        x[20:40] += shape * (1 if accent == "x" else -1)
+        x[60:80] -= shape * (1 if accent == "x" else -1)
+        log_mels[path] = x
+        for position in range(5):
+            start = config.n_fft / 2 / RATE + 0.2 * position
+            sounds.append(
+                {"path": path, "start": start, "end": start + 0.2, "sound": "s", "position": position}
+            )
+    sounds = pd.DataFrame(sounds)
+    train, test = table[table["split"] == "train"], table[table["split"] == "test"]
+    predicted = reading_predictions(log_mels, train, test, sounds, config)
+    assert (predicted == test["accent"]).mean() > 0.9
+    vectors = sound_statistics(log_mels, table, sounds[sounds["position"] != 3], config).reshape(40, 5, 14)
+    assert np.isnan(vectors[:, 3]).all() and np.isfinite(vectors[:, [0, 1, 2, 4]]).all()
+    assert vectors[0, 0, 13] == pytest.approx(np.log(0.2))
+    shuffled = sounds.assign(position=rng.integers(5, size=len(sounds)))
+    assert (reading_predictions(log_mels, train, test, shuffled, config) == test["accent"]).mean() < 0.9
+
+
+def test_a_speakers_recordings_are_added_up():
+    rows = pd.DataFrame(
+        {
+            "unit": ["recording"] * 3 + ["clip"],
+            "speaker": ["s"] * 4,
+            "accent": ["x"] * 4,
+            "predicted": ["y", "y", "x", "y"],
+            "p:x": [0.4, 0.45, 0.9, 0.0],
+            "p:y": [0.6, 0.55, 0.1, 1.0],
+        }
+    )
+    assert by_speaker(rows)["predicted"].tolist() == ["x"]
+    assert by_speaker(rows.drop(columns=["p:x", "p:y"]))["predicted"].tolist() == ["y"]
+
+
+def test_cross_validation_from_the_command_line(tmp_path, capsys):
+    corpus = write_corpus(tmp_path / "corpus", speakers=18, clips=1)
+    flags = as_flags(TINY | {"evaluation_window": 0.3, "num_workers": 0, "print_every": 0, "max_epochs": 1})
+    argv = ["crossvalidate", "--data", str(corpus), "--out_dir", str(tmp_path / "cv"), "--folds", "2", *flags]
+    assert main([*argv, "--seeds", "1", "2"]) == 0
+    text = capsys.readouterr().out
+    assert "54 unseen speakers, 3 accents; chance 33.3%, majority 33.3%" in text and "network" in text
+    predictions = pd.read_csv(tmp_path / "cv" / "predictions.csv")
+    figures = json.loads((tmp_path / "cv" / "crossvalidation.json").read_text())
+    assert figures == figures_of(predictions)
+    network = predictions[(predictions["method"] == "network") & (predictions["unit"] == "recording")]
+    assert (network.groupby("seed")["speaker"].nunique() == 54).all() and len(network) == 2 * 54
+    for fold in (0, 1):  # who is tested was not trained on, and not validated on
+        model = load_model(tmp_path / "cv" / f"fold{fold}" / "seed1" / "best.pt")
+        assert model.temperature != 1
+    assert set(figures["speaker"]) == {"network"} | {
+        f"{a}_{b}" for a in ("svm", "logistic_regression") for b in ("mfcc", "log_mel")
+    }
+    stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "cv").rglob("best.pt")}
+    assert main([*argv, "--seeds", "1", "2"]) == 0  # nothing is trained again
+    assert stamps == {p: p.stat().st_mtime_ns for p in (tmp_path / "cv").rglob("best.pt")}
+    assert main([*argv, "--dropout", "0.5"]) == 2
+    assert "was made with dropout 0.0, not 0.5" in capsys.readouterr().err
+    with pytest.raises(InputError, match="give --readings"):
+        cross_validate(corpus, Config.laptop(sound_weight=1.0), tmp_path / "other")
+
+
+def test_the_reading_baseline_is_trained_without_its_test_speakers(tmp_path, tiny):
+    corpus = write_corpus(tmp_path / "corpus", speakers=18, clips=1)
+    from test_sounds import reading
+
+    reading(tmp_path / "readings", [150, 400, 900])
+    config = tiny.replace(max_epochs=1, sound_weight=1.0)
+    table = read_corpus(corpus)
+    _, figures = cross_validate(
+        corpus, config, tmp_path / "cv", folds=2, tested=[1], readings=tmp_path / "readings", progress=False
+    )
+    assert figures["speakers"] == 27 and "reading_lda" in figures["speaker"]
+    assert "reading_lda" not in figures["clip"]
+    assert pd.read_csv(tmp_path / "cv" / "fold1" / "sounds.csv")["path"].nunique() == len(table)
