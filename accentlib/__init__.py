@@ -3,7 +3,7 @@
 Modules in the order that data flows: config, files, audio, pickles, features, parallel, splits, listing, corpus,
 layouts, download, known, survey, manifest, store, lists, sounds, alignment, augment, data, front_end, pooling, loss,
 model, published, checkpoint, embeddings, metrics, calibration, classical, device, optimizer, validation, training, plots, experiment,
-comparison, crossvalidation, and the command line (flags, __main__).
+comparison, crossvalidation, explanation, and the command line (flags, __main__).
 """
 
 import importlib
@@ -34,6 +34,7 @@ _HOMES = {
     "classical": ("baselines",),
     "metrics": ("corpus_metrics", "equal_error_rate", "min_dcf", "neighbour_metrics"),
     "experiment": ("evaluate", "run", "score_pairs"),
+    "explanation": ("attention_by_sound", "frame_attention", "hide_sounds"),
     "crossvalidation": ("cross_validate",),
     "comparison": ("compare", "comparison_table", "eer_change"),
 }

@@ -12,6 +12,8 @@ from .config import FEATURE_FIELDS, MODEL_FIELDS, PRESETS, Config, InputError
 from .files import replacing
 from .flags import LISTS, make_parser
 
+WHAT_IT_IS = "says which of nine first languages a reader of English resembles; it is often wrong, and no test of origin"
+
 
 def config_flags(arguments: argparse.Namespace) -> dict:
     """The fields of the configuration that the call names."""
@@ -219,7 +221,8 @@ def do_crossvalidate(arguments: argparse.Namespace) -> int:
 
     config, out_dir, _ = settings(arguments)
     options = {
-        name: getattr(arguments, name) for name in ("folds", "tested", "seeds", "readings", "text_column")
+        name: getattr(arguments, name)
+        for name in ("folds", "tested", "seeds", "readings", "text_column", "final")
     }
     _, figures = cross_validate(arguments.data, config, out_dir, **options)
     print(report_figures(figures))
@@ -227,10 +230,12 @@ def do_crossvalidate(arguments: argparse.Namespace) -> int:
 
 
 def _model(arguments: argparse.Namespace):
-    from .checkpoint import load_model
+    from .checkpoint import SHIPPED, load_model
     from .device import get_device
 
-    model = load_model(arguments.checkpoint).to(get_device(arguments.device))
+    if not arguments.checkpoint:
+        print(f"{SHIPPED}: {WHAT_IT_IS}", file=sys.stderr)
+    model = load_model(arguments.checkpoint or SHIPPED).to(get_device(arguments.device))
     changes = {name: getattr(arguments, name) for name in ("n_fft", "evaluation_window")}
     model.config = model.config.replace(**{k: value for k, value in changes.items() if value is not None})
     return model

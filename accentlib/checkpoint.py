@@ -15,6 +15,7 @@ from .model import AccentNet, load_weights
 from .published import from_published
 
 FORMAT = 1
+SHIPPED = Path(__file__).parents[1] / "data" / "models" / "real_speech.pt"
 
 
 def save_checkpoint(path: str | Path, model: AccentNet, training: dict[str, Any] | None = None) -> None:
@@ -80,8 +81,8 @@ def _load_plain(path: Path) -> dict[str, Any]:
     return content
 
 
-def load_model(path: str | Path) -> AccentNet:
-    """The model of a checkpoint, on the CPU and in evaluation mode.
+def load_model(path: str | Path = SHIPPED) -> AccentNet:
+    """The model of a checkpoint, by default the one that hears real people, on the CPU and in evaluation mode.
 
     Checkpoints (``.chkpt``) of the published trainer can be read, too.
 

@@ -17,7 +17,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from .alignment import align
 from .calibration import calibrate, cut_clips, softmax
-from .checkpoint import load_model, save_calibrated
+from .checkpoint import load_model, save_calibrated, save_checkpoint
 from .classical import classical_predictions, reading_predictions
 from .comparison import check_budget
 from .config import Config, InputError
@@ -69,6 +69,7 @@ def cross_validate(
     seeds: Sequence[int] = (1,),
     readings: str | Path | None = None,
     text_column: str = "sentence",
+    final: bool = False,
     progress: bool = True,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Train and test on every fold.
@@ -93,6 +94,9 @@ def cross_validate(
         the baseline that knows the text, are found anew in each fold without its test speakers.
     text_column : str
         As for :func:`accentlib.align`.
+    final : bool
+        Then train once more, with the first seed, on everyone but one in eight, who are validated on: the
+        model to use, in ``out_dir/final/model.pt``. It is tested on nobody; the folds say what to expect of it.
 
     Returns
     -------
@@ -135,6 +139,8 @@ def cross_validate(
             one_text = text_column not in table or table[text_column].nunique() == 1
             _write(simple, _baseline_answers(store, table, config, sounds if one_text else None))
         parts.append(pd.read_csv(simple, dtype={"speaker": str}).assign(fold=fold, seed=0))
+    if final and not (out_dir / "final" / "model.pt").is_file():
+        _train_final(everyone, config.replace(seed=seeds[0]), out_dir, readings, text_column, progress)
     predictions = pd.concat(parts, ignore_index=True)
     _write(out_dir / "predictions.csv", predictions)
     figures = figures_of(predictions)
@@ -159,15 +165,40 @@ def _fold_sounds(
     return pd.read_csv(file)
 
 
-def _train_and_answer(trainer: Trainer) -> pd.DataFrame:
-    """Train, or go on; calibrate; what the network says of the test speakers, by clip and by recording."""
+def _train_calibrated(trainer: Trainer) -> AccentNet:
+    """Train, or go on with a training that was stopped; the best model, calibrated on validation."""
     if (trainer.out_dir / "last.pt").is_file():
         trainer.resume(trainer.out_dir / "last.pt")
     trainer.train()
     model = load_model(trainer.out_dir / "best.pt").to(trainer.device)
-    validation, test = select(trainer.table, "validation"), select(trainer.table, "test")
+    validation = select(trainer.table, "validation")
     calibrate(model, [trainer.store[path] for path in validation["path"]], validation["accent"])
     save_calibrated(trainer.out_dir / "best.pt", model)
+    return model
+
+
+def _train_final(
+    everyone: pd.DataFrame,
+    config: Config,
+    out_dir: Path,
+    readings: str | Path | None,
+    text_column: str,
+    progress: bool,
+) -> None:
+    """The model to use: trained on all speakers but those that it is validated on."""
+    validated = deal_folds(everyone, VALIDATION_PART) == 0
+    table = everyone.assign(split=np.where(validated, "validation", "train"))
+    folder = out_dir / "final"
+    folder.mkdir(exist_ok=True)
+    sounds = _fold_sounds(folder / "sounds.csv", table, readings, text_column, progress)
+    options = {"sounds": sounds, "progress": progress, "features_dir": out_dir / "features"}
+    model = _train_calibrated(Trainer(table, config, folder, **options))
+    save_checkpoint(folder / "model.pt", model.cpu())  # without what only training needs: to be handed on
+
+
+def _train_and_answer(trainer: Trainer) -> pd.DataFrame:
+    """Train; what the network says of the test speakers, by clip and by recording."""
+    model, test = _train_calibrated(trainer), select(trainer.table, "test")
     log_mels = [trainer.store[path] for path in test["path"]]
     clips, of_recording = cut_clips(model, log_mels)
     units = {"clip": (clips, test.iloc[of_recording]), "recording": (log_mels, test)}

@@ -153,6 +153,8 @@ def make_parser() -> argparse.ArgumentParser:
             )
             text = "folds that are tested, from 0 (all); choose settings on one that is not"
             sub.add_argument("--tested", type=int, nargs="+", help=text)
+            text = "then train the model to use on everyone but one in eight: out_dir/final/model.pt"
+            sub.add_argument("--final", action="store_true", help=text)
             add_readings(sub)
         if verb in ("run", "train", "finetune"):
             text = "table of the corpus's sounds, for --sound_weight (sounds.csv beside its manifest)"
@@ -167,7 +169,9 @@ def make_parser() -> argparse.ArgumentParser:
         "score": "cosine scores of pairs, EER and minDCF, as JSON",
     }.items():
         sub = verbs.add_parser(verb, help=text, description=text)
-        sub.add_argument("--checkpoint", required=True, help="a .pt of a run, or a published .chkpt")
+        sub.add_argument(
+            "--checkpoint", help="a .pt of a run, or a published .chkpt (data/models/real_speech.pt)"
+        )
         sub.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
         sub.add_argument("--n_fft", "--n-fft", type=int, help="for a published .chkpt, if not 512")
         text = (
