@@ -123,6 +123,63 @@ def plot_confusion(
     return ax
 
 
+def plot_reliability(
+    before: pd.DataFrame, after: pd.DataFrame | None = None, *, ax: Axes | None = None
+) -> Axes:
+    """Are answers right as often as they say? A point an interval of probability, its area the clips in it.
+
+    Parameters
+    ----------
+    before, after : pandas.DataFrame
+        :func:`accentlib.metrics.reliability` of the same clips, before and after calibration.
+    """
+    ax = ax or plt.subplots(figsize=(4.2, 4.2))[1]
+    ax.plot([0, 1], [0, 1], color="0.5", ls=":", lw=1, label="as it should be")
+    colours = sns.color_palette("colorblind")
+    for table, name, colour in ((before, "before", colours[1]), (after, "after", colours[0])):
+        if table is None:
+            continue
+        areas = 20 + 400 * table["clips"] / table["clips"].sum()
+        ax.plot(table["probability"], table["right"], color=colour, lw=1, label=f"{name} calibration")
+        ax.scatter(table["probability"], table["right"], s=areas, color=colour, alpha=0.7)
+    ax.set(
+        xlabel="probability of the answer", ylabel="share of answers that are right", xlim=(0, 1), ylim=(0, 1)
+    )
+    ax.set_aspect("equal")
+    ax.legend(frameon=False, loc="upper left")
+    return ax
+
+
+def label_sounds(sounds: pd.DataFrame, ax: Axes) -> Axes:
+    """Write the sounds of a clip (rows of a table of sounds) above a plot over time, and a line where each begins."""
+    for start, end, sound in zip(sounds["start"], sounds["end"], sounds["sound"], strict=True):
+        ax.axvline(start, color="white", lw=0.4, alpha=0.6)
+        ax.text(
+            (start + end) / 2, 1.01, sound, transform=ax.get_xaxis_transform(), ha="center", va="bottom",
+            fontsize=8, clip_on=False,
+        )  # fmt: skip
+    return ax
+
+
+def plot_sound_attention(table: pd.DataFrame, *, most: int = 12, ax: Axes | None = None) -> Axes:
+    """The sounds that get the most and the least attention, as bars; a line where all frames count alike.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        :func:`accentlib.explanation.attention_by_sound`.
+    most : int
+        How many of either end.
+    """
+    shown = pd.concat([table.head(most), table.tail(most)]).drop_duplicates("sound")
+    ax = ax or plt.subplots(figsize=(9, 3))[1]
+    colours = sns.color_palette("colorblind")
+    ax.bar(shown["sound"], shown["all"], color=[colours[0] if x > 1 else "0.7" for x in shown["all"]])
+    ax.axhline(1, color="0.3", ls="--", lw=1)
+    ax.set(xlabel="sound", ylabel="attention\n(1: as all)")
+    return ax
+
+
 def project_tsne(
     embeddings: np.ndarray, *, perplexity: float = 30.0, seed: int = 0
 ) -> tuple[np.ndarray, str]:

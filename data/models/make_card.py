@@ -1,0 +1,78 @@
+"""Pictures and tables of ``real_speech.md`` from the cross-validation that measured it.
+
+    python data/models/make_card.py RUN --data CORPUS     # RUN: the --out_dir of accentlib crossvalidate
+
+Writes ``real_speech_confusion.png`` and ``real_speech_reliability.png`` beside itself, copies the model and
+``crossvalidation.json``, and prints the tables.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from accentlib import read_corpus
+from accentlib.crossvalidation import NETWORK, by_speaker, figures_of, report_figures
+from accentlib.metrics import classification_metrics, reliability, speaker_interval
+from accentlib.plots import plot_confusion, plot_reliability
+
+HERE = Path(__file__).parent
+AGES = [0, 25, 35, 50, 120]
+
+
+def groups(speakers: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Balanced accuracy a speaker, and its interval, by sex and by age; a row a group."""
+    people = table.drop_duplicates("speaker").set_index("speaker")
+    of = speakers["speaker"].map
+    ages = pd.cut(pd.to_numeric(of(people["age"])), AGES, right=False).astype(str)
+    rows = []
+    for column, values in (("sex", of(people["sex"])), ("age", ages)):
+        for value, part in speakers.groupby(values):
+            figures = classification_metrics(part["accent"], part["predicted"], sorted(set(part["accent"])))
+            low, high = speaker_interval(
+                part["accent"].to_numpy(), part["predicted"].to_numpy(), part["speaker"]
+            )
+            rows.append(
+                {
+                    "group": f"{column} {value}",
+                    "speakers": part["speaker"].nunique(),
+                    "balanced accuracy": f"{figures['balanced_accuracy']:.1%}",
+                    "95 %": f"{low:.1%} to {high:.1%}",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    """Draw, copy and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--data", required=True)
+    arguments = parser.parse_args()
+    predictions = pd.read_csv(arguments.run / "predictions.csv", dtype={"speaker": str})
+    labels = sorted(set(predictions["accent"]))
+    network = predictions[predictions["method"] == NETWORK]
+    speakers = pd.concat([by_speaker(own) for _, own in network.groupby("seed")])
+
+    trainings = network["seed"].nunique()
+    ax = plot_confusion(speakers["accent"], speakers["predicted"], labels)
+    ax.set_title(f"{speakers['speaker'].nunique()} unseen speakers, {trainings} trainings each", fontsize=11)
+    ax.figure.savefig(HERE / "real_speech_confusion.png", dpi=100, bbox_inches="tight")
+
+    clips = network[network["unit"] == "clip"]
+    truth = np.array([labels.index(accent) for accent in clips["accent"]])
+    tables = [reliability(clips[[f"{kind}:{x}" for x in labels]].to_numpy(), truth) for kind in ("raw", "p")]
+    ax = plot_reliability(*tables)
+    ax.set_title(f"{len(clips) // trainings} clips of unseen speakers", fontsize=11)
+    ax.figure.savefig(HERE / "real_speech_reliability.png", dpi=100, bbox_inches="tight")
+
+    shutil.copy(arguments.run / "final" / "model.pt", HERE / "real_speech.pt")
+    shutil.copy(arguments.run / "crossvalidation.json", HERE / "real_speech.json")
+    print(report_figures(figures_of(predictions)))
+    print(groups(speakers, read_corpus(arguments.data)).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
