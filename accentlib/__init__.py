@@ -22,7 +22,7 @@ _HOMES = {
     "features": ("log_mel", "normalise", "file_log_mel"),
     "corpus": ("read_corpus", "select"),
     "store": ("open_store",),
-    "sounds": ("read_sounds",),
+    "sounds": ("FrameSounds", "read_sounds"),
     "alignment": ("align",),
     "model": ("AccentNet",),
     "published": ("from_published",),
