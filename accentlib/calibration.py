@@ -1,4 +1,4 @@
-"""Honest probabilities: one temperature, and when to say "unsure", both chosen on validation speakers."""
+"""Honest probabilities: how sure an answer is, and when to say "unsure", chosen on validation speakers."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import numpy as np
 from .embeddings import evaluation_windows, forward_log_mels
 from .model import AccentNet
 
-RIGHT_WHEN_SURE = 2 / 3  # how often an answer must be right, or it is "unsure"
+RIGHT_WHEN_SURE = 1 / 2  # how often an answer must be right, or it is "unsure"
 FEWEST = 10  # answers from which that share is worked out
 
 
@@ -16,6 +16,13 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     import scipy.special
 
     return scipy.special.softmax(logits / temperature, axis=1)
+
+
+def surprise(logits: np.ndarray, truth: np.ndarray) -> float:
+    """Mean of -log p of the true classes ``(clips,)``, for logits ``(clips, accents)``."""
+    import scipy.special
+
+    return -float(scipy.special.log_softmax(logits, axis=1)[np.arange(len(truth)), truth].mean())
 
 
 def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
@@ -30,14 +37,32 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
     truth : np.ndarray
         ``(clips,)``, class numbers.
     """
-    import scipy.optimize
-    import scipy.special
+    from scipy.optimize import minimize_scalar
 
-    def loss(log_temperature: float) -> float:
-        logs = scipy.special.log_softmax(logits / np.exp(log_temperature), axis=1)
-        return -logs[np.arange(len(truth)), truth].mean()
+    found = minimize_scalar(lambda log_t: surprise(logits / np.exp(log_t), truth), bounds=(-3, 5))
+    return float(np.exp(found.x))
 
-    return float(np.exp(scipy.optimize.minimize_scalar(loss, bounds=(-3, 5), method="bounded").x))
+
+def fit_window_gain(logits: np.ndarray, windows: np.ndarray, truth: np.ndarray) -> float:
+    """How much surer several windows make than one: the g in [0, 1] that suits best if logits count ``n^g`` times.
+
+    0: as sure as one window, for all say the same; 1: each says something of its own.
+
+    Parameters
+    ----------
+    logits : np.ndarray
+        ``(recordings, accents)``: the mean over each one's windows, divided by the temperature.
+    windows : np.ndarray
+        ``(recordings,)``: how many they are.
+    truth : np.ndarray
+        ``(recordings,)``, class numbers.
+    """
+    from scipy.optimize import minimize_scalar
+
+    if windows.max() == 1:
+        return 0.0
+    found = minimize_scalar(lambda g: surprise(logits * windows[:, None] ** g, truth), bounds=(0, 1))
+    return float(found.x)
 
 
 def unsure_threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
@@ -66,20 +91,23 @@ def cut_clips(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[list[np
 def calibrate(model: AccentNet, log_mels: Sequence[np.ndarray], accents: Sequence[str]) -> None:
     """Set a model's temperature and its threshold for "unsure" by recordings of people that it did not train on.
 
-    With an ``evaluation_window`` each is heard as several clips of that length, for a recording to come may
-    be as short: of a longer one the model is then rather surer than it says.
+    With an ``evaluation_window`` temperature and threshold are those of single clips of that length, for a
+    recording to come may be as short; how much surer more of them make is fitted to the whole recordings.
 
     Parameters
     ----------
     model : AccentNet
-        In evaluation mode; its attributes ``temperature`` and ``unsure_below`` are set.
+        In evaluation mode; its attributes ``temperature``, ``window_gain`` and ``unsure_below`` are set.
     log_mels : sequence of np.ndarray
         ``(frames, mels)`` each, before normalisation.
     accents : sequence of str
         The true accent of each.
     """
     clips, of_recording = cut_clips(model, log_mels)
-    truth = np.array([model.labels.index(accent) for accent in accents])[of_recording]
+    truth = np.array([model.labels.index(accent) for accent in accents])
+    model.temperature, model.window_gain = 1.0, 0.0
     _, logits = forward_log_mels(model, clips)
-    model.temperature = fit_temperature(logits, truth)
-    model.unsure_below = unsure_threshold(softmax(logits, model.temperature), truth)
+    model.temperature = fit_temperature(logits, truth[of_recording])
+    model.unsure_below = unsure_threshold(softmax(logits, model.temperature), truth[of_recording])
+    _, logits = forward_log_mels(model, log_mels)
+    model.window_gain = fit_window_gain(logits / model.temperature, np.bincount(of_recording), truth)

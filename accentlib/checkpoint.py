@@ -1,7 +1,6 @@
 """Checkpoints of plain types, written whole or not at all, read without running code."""
 
 import argparse
-import math
 import pickle
 import warnings
 from pathlib import Path
@@ -44,7 +43,7 @@ def save_checkpoint(path: str | Path, model: AccentNet, training: dict[str, Any]
 
 
 def _calibration_of(model: AccentNet) -> dict[str, float]:
-    return {"temperature": model.temperature, "unsure_below": model.unsure_below}
+    return {name: getattr(model, name) for name in ("temperature", "window_gain", "unsure_below")}
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -97,18 +96,20 @@ def load_model(path: str | Path = SHIPPED) -> AccentNet:
     content = _check_format(content, path)
     model = AccentNet(Config.from_dict(content["config"]), content["labels"], content.get("sounds", ()))
     load_weights(model, content["model"], name=str(path))
-    model.temperature, model.unsure_below = _calibration(content, path)
+    for name, value in _calibration(content, path).items():
+        setattr(model, name, value)
     return model.eval()
 
 
-def _calibration(content: dict[str, Any], path: str | Path) -> tuple[float, float]:
-    """Temperature and threshold of a checkpoint; those of a model that was never calibrated where it has none."""
-    calibration = content.get("calibration", {"temperature": 1.0, "unsure_below": 0.0})
+def _calibration(content: dict[str, Any], path: str | Path) -> dict[str, float]:
+    """The calibration of a checkpoint; that of a model that was never calibrated where it has none."""
+    limits = {"temperature": (1e-3, 1e3), "window_gain": (0, 1), "unsure_below": (0, 1)}
+    calibration = content.get("calibration", {"temperature": 1.0, "window_gain": 0.0, "unsure_below": 0.0})
     try:
-        temperature, unsure_below = calibration["temperature"], calibration["unsure_below"]
-        if 0 < temperature < math.inf and 0 <= unsure_below <= 1:
-            return float(temperature), float(unsure_below)
-    except (KeyError, TypeError):
+        numbers = {name: float(calibration[name]) for name in limits}
+        if all(low <= numbers[name] <= high for name, (low, high) in limits.items()):
+            return numbers
+    except (KeyError, TypeError, ValueError):
         pass
     raise InputError(f"{path}: its calibration {calibration!r} cannot be used")
 

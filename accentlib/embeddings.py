@@ -46,7 +46,7 @@ def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[
     """Embeddings and logits of utterances, in padded batches of like lengths.
 
     With ``evaluation_window`` an utterance is cut into windows (:func:`evaluation_windows`), after it was
-    normalised as a whole, and theirs are averaged.
+    normalised as a whole, and theirs are averaged. The logits of n windows count ``n^window_gain`` times.
 
     Parameters
     ----------
@@ -78,7 +78,8 @@ def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[
         scores = model.am_softmax.scale * model.cosines(vectors)
         np.add.at(embeddings, of_clip[bucket], vectors.cpu().numpy())
         np.add.at(logits, of_clip[bucket], scores.cpu().numpy())
-    return (embeddings / counts).astype(np.float32), (logits / counts).astype(np.float32)
+    logits = logits / counts ** (1 - model.window_gain)
+    return (embeddings / counts).astype(np.float32), logits.astype(np.float32)
 
 
 def listen(

@@ -28,7 +28,7 @@ class AccentNet(nn.Module):
     def __init__(self, config: Config, labels: list[str], sounds: Sequence[str] = ()):
         super().__init__()
         self.config, self.labels, self.sounds = config, list(labels), list(sounds)
-        self.temperature, self.unsure_below = 1.0, 0.0  # calibration sets them
+        self.temperature, self.window_gain, self.unsure_below = 1.0, 0.0, 0.0  # calibration sets them
         size = config.embedding_size
         self.front_end = make_front_end(config)
         self.pooling = make_pooling(

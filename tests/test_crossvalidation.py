@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from accentlib.__main__ import main
-from accentlib.calibration import RIGHT_WHEN_SURE, calibrate, fit_temperature, softmax, unsure_threshold
+from accentlib.calibration import (
+    RIGHT_WHEN_SURE,
+    calibrate,
+    fit_temperature,
+    fit_window_gain,
+    softmax,
+    unsure_threshold,
+)
 from accentlib.checkpoint import load_model, save_calibrated, save_checkpoint
 from accentlib.classical import reading_predictions, sound_statistics
 from accentlib.config import Config, InputError
@@ -119,9 +126,21 @@ def test_the_calibration_error_is_that_of_a_plain_loop():
     assert reliability(probabilities, truth)["clips"].sum() == 500
 
 
+def test_windows_that_say_something_of_their_own_make_surer():
+    rng = np.random.default_rng(0)
+    truth, windows = rng.integers(4, size=3000), rng.integers(1, 9, size=3000)
+    # a window's logits: 1 for the truth, and noise for which softmax is just right
+    own = [np.eye(4)[t] + rng.normal(0, 1, (n, 4)) for t, n in zip(truth, windows, strict=True)]
+    alone = np.stack([x.mean(axis=0) for x in own])
+    assert fit_window_gain(alone, windows, truth) > 0.95
+    same = np.stack([x[0] for x in own])  # all windows say the same
+    assert fit_window_gain(same, windows, truth) < 0.05
+    assert fit_window_gain(same, np.ones(3000, int), truth) == 0
+
+
 def test_sure_answers_are_right_as_often_as_promised():
-    logits, truth = sampled(1.0)
-    probabilities = softmax(logits)
+    probabilities = softmax(sampled(1.0)[0] / 3)
+    truth = np.array([np.random.default_rng(i).choice(4, p=p) for i, p in enumerate(probabilities)])
     threshold = unsure_threshold(probabilities, truth)
     best, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     assert right.mean() < RIGHT_WHEN_SURE  # else nothing would have to be unsure
@@ -137,15 +156,18 @@ def test_calibration_is_kept_in_the_checkpoint_and_used(tmp_path, tiny):
     rng = np.random.default_rng(0)
     log_mels = [rng.normal(5, 2, (120, 80)).astype(np.float32) for _ in range(12)]
     calibrate(model, log_mels, list("abc") * 4)
-    assert model.temperature != 1 and 0 < model.unsure_below <= 1
+    assert model.temperature != 1 and 0 < model.unsure_below <= 1 and 0 <= model.window_gain <= 1
+    model.window_gain = 0.25
     save_calibrated(tmp_path / "m.pt", model)
     again = load_model(tmp_path / "m.pt")
     assert (again.temperature, again.unsure_below) == (model.temperature, model.unsure_below)
+    assert again.window_gain == 0.25
     assert torch.load(tmp_path / "m.pt", weights_only=True)["training"] == {"kept": 1}
     wave = (tone(300, 1.0), RATE)
     raw = AccentNet(model.config, ["a", "b", "c"]).eval()
     raw.load_state_dict(model.state_dict())
-    expected = softmax(np.log(listen(raw, wave).probabilities), model.temperature)
+    once = np.log(listen(raw, wave).probabilities)  # of 2 windows: 1 s, but for the end of the last frame
+    expected = softmax(2**0.25 * once, model.temperature)
     assert listen(again, wave).probabilities == pytest.approx(expected, abs=1e-5)
     again.unsure_below = 0.999
     row = predict(again, wave).iloc[0]
@@ -154,8 +176,11 @@ def test_calibration_is_kept_in_the_checkpoint_and_used(tmp_path, tiny):
     assert predict(again, wave).iloc[0]["accent"] == row["nearest"]
 
 
+GOOD = {"temperature": 2.0, "window_gain": 0.5, "unsure_below": 0.5}
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"temperature": 0.0, "unsure_below": 0.5}, {"temperature": "x"}, [1, 2], None]
+    "wrong", [GOOD | {"temperature": 0.0}, GOOD | {"window_gain": "x"}, {}, [1, 2], None]
 )
 def test_a_damaged_calibration_is_refused(tmp_path, tiny, wrong):
     save_checkpoint(tmp_path / "m.pt", AccentNet(tiny, ["a", "b"]))
