@@ -42,8 +42,8 @@ SPLIT_OF_GROUP = {0: "train", 1: "train", 2: "train", 3: "train", 4: "train"}
 SPLIT_OF_GROUP |= {5: "validation", 6: "test", 7: "test"}
 SEED = 20070713
 
-# accent: (espeak-ng voice, learners' sound table or None)
-ACCENTS = {
+Accent = tuple[str, str | None]  # espeak-ng voice, and the learners' sound table or None
+ACCENTS: dict[str, Accent] = {
     "american": ("en-us", None),
     "british": ("en-gb-x-rp", None),
     "caribbean": ("en-029", None),
@@ -144,7 +144,18 @@ LEARNER_SOUNDS = {
         "T": "t#", "t": "t.", "d": "d.", "w": "v", "x": "k", "N": "N g",
         "a": "E:", "A:": "a:", "0": "O", "3:": "V", "@": "V", "oU": "o:", "eI": "e:", "OI": "O: j",
     },
+    # these two are not in accents_mini; the neural voices have them
+    "german": {
+        "T": "s", "D": "z", "w": "v", "dZ": "tS", "Z": "S", "a": "E", "V": "a", "0": "O", "O:": "o:",
+        "3:": "W", "oU": "o:", "eI": "e:", "OI": "OY",
+    },
+    "spanish": {
+        "T": "t", "D": "d", "h": "x", "v": "b", "z": "s", "Z": "S", "S": "tS", "dZ": "j", "I": "i", "i:": "i",
+        "V": "a", "0": "o", "O:": "o", "A:": "a", "3:": "e", "@": "a", "oU": "o u", "eI": "e i", "U": "u",
+        "u:": "u", "N": "n", "OI": "o i", "aI": "a i", "aU": "a u", "w": "g w",
+    },
 }  # fmt: skip
+FINAL_DEVOICING = {"b": "p", "d": "t", "g": "k", "v": "f", "z": "s"}  # German
 VOWEL = re.compile(r"[aeiouEIOUAVWY@30]")
 
 
@@ -178,6 +189,8 @@ def learner_mnemonics(british: str, learner: str) -> str:
             vowels = [i for i, p in enumerate(phonemes) if VOWEL.match(p)]
             if vowels:
                 phonemes.insert(vowels[-1], "'")
+        if learner == "german" and phonemes:
+            phonemes[-1] = FINAL_DEVOICING.get(phonemes[-1], phonemes[-1])
         if phonemes:
             joined = "".join(p if p in STRESS_MARKS else p + "|" for p in phonemes)
             words.append(joined.rstrip("|"))
@@ -305,9 +318,9 @@ class Espeak:
             parts.append((part or b"").decode())
         return " ".join(parts)
 
-    def _say(self, text: str, accent: str, speaker: Speaker, seed: int) -> tuple[bytes, list]:
+    def _say(self, text: str, accent: Accent, speaker: Speaker, seed: int) -> tuple[bytes, list]:
         self.library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
-        voice, learner = ACCENTS[accent]
+        voice, learner = accent
         flags = UTF8
         if learner:
             british = self._mnemonics(text.rstrip("."), "gmw/en")
@@ -325,7 +338,7 @@ class Espeak:
         self.library.espeak_Synchronize()
         return b"".join(self._chunks), self._phonemes
 
-    def say(self, text: str, accent: str, speaker: Speaker, seed: int) -> tuple[np.ndarray, pd.DataFrame]:
+    def say(self, text: str, accent: Accent, speaker: Speaker, seed: int) -> tuple[np.ndarray, pd.DataFrame]:
         """Speak a sentence, the same on every call.
 
         Returns
@@ -348,10 +361,10 @@ class Espeak:
         sounds = sounds[~sounds["sound"].isin(PAUSES) & (sounds["end"] > sounds["start"])]
         return samples, sounds.assign(position=range(len(sounds)))
 
-    def words(self, text: str, accent: str) -> list[str]:
+    def words(self, text: str, accent: Accent) -> list[str]:
         """The phonemes of each word in one of the engine's own accents."""
         plain = text.rstrip(".").replace(",", "")
-        return in_child(lambda: self._mnemonics(plain, ACCENTS[accent][0]).encode()).decode().split()
+        return in_child(lambda: self._mnemonics(plain, accent[0]).encode()).decode().split()
 
 
 def in_child(function: Callable[[], bytes]) -> bytes:
@@ -378,7 +391,7 @@ def in_child(function: Callable[[], bytes]) -> bytes:
 
 def fewest_cues(espeak: Espeak, text: str) -> int:
     """The number of words said differently, for the two native accents that are most alike."""
-    native = [espeak.words(text, accent) for accent, (_, learner) in ACCENTS.items() if not learner]
+    native = [espeak.words(text, accent) for accent in ACCENTS.values() if not accent[1]]
     pairs = itertools.combinations(native, 2)
     return min(sum(a != b for a, b in itertools.zip_longest(*pair)) for pair in pairs)
 
@@ -402,7 +415,7 @@ def finish_clip(samples: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
 
 
 def make_clip(
-    espeak: Espeak, accent: str, speaker: Speaker, text: str, seed: int
+    espeak: Espeak, accent: Accent, speaker: Speaker, text: str, seed: int
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """One finished clip ``(samples,)``, float32 at SAMPLE_RATE, and its sounds."""
     samples, sounds = espeak.say(text, accent, speaker, seed)
@@ -438,7 +451,9 @@ def main() -> None:
             (OUTPUT / "clips" / accent).mkdir(parents=True, exist_ok=True)
             for s in range(speaker.group, len(SENTENCES), N_GROUPS):
                 path = f"clips/{accent}/{speaker.name}_s{s:02d}.ogg"
-                wave, spoken = make_clip(espeak, accent, speaker, SENTENCES[s], 1000 * speaker.number + s)
+                wave, spoken = make_clip(
+                    espeak, ACCENTS[accent], speaker, SENTENCES[s], 1000 * speaker.number + s
+                )
                 waves.append(wave)
                 sounds.append(spoken.assign(path=path))
                 rows.append(

@@ -1,20 +1,36 @@
-"""Make ``data/readings``: known texts read by espeak-ng, with the times of their sounds, to align recordings with.
+"""Make ``data/readings`` and ``data/neural_voices/sounds.csv``: known texts, and when their sounds are spoken.
 
     pip install espeakng-loader
-    python data/make_readings.py            # a few seconds, rewrites data/readings
+    python data/make_readings.py            # a minute, rewrites both
 
-``please_call_stella`` is the paragraph that everyone reads in the Speech Accent Archive; ``s00`` to ``s47``
-are the sentences of ``data/neural_voices``. All in American English by one voice: a reading only has to say
-what is spoken, and about how; who aligns recordings with it takes the sounds' means over all of them.
+``data/readings`` are texts read by espeak-ng in American English, to align recordings with: a reading only has to
+say what is spoken, and about how, for the sounds' means are taken over all recordings. ``please_call_stella`` is
+the paragraph that everyone reads in the Speech Accent Archive; ``s00`` to ``s47`` are the sentences of
+``data/neural_voices``.
+
+The neural voices were given phonemes to speak, each accent its own; so their clips are aligned with readings of the
+same sentence in the same accent, and ``sounds.csv`` names the sounds that were meant to be said.
 """
 
-import shutil
 import tempfile
 from pathlib import Path
 
-from make_accents_mini import Espeak, Speaker, make_clip, write_clip, write_sounds
+import pandas as pd
+from make_accents_mini import Accent, Espeak, Speaker, make_clip, write_clip, write_sounds
 
-OUTPUT = Path(__file__).parent / "readings"
+from accentlib import align, read_corpus
+
+HERE = Path(__file__).parent
+NEURAL_ACCENTS: dict[str, Accent] = {
+    "us": ("en-us", None),
+    "rp": ("en-gb-x-rp", None),
+    "scot": ("en-gb-scotland", None),
+    "carib": ("en-029", None),
+    "hi": ("hi", "hindi"),
+    "fr": ("fr", "french"),
+    "de": ("de", "german"),
+    "es": ("es", "spanish"),
+}
 READER = Speaker(0, "language variant\nname spk00\n", 140)
 STELLA = """\
 Please call Stella. Ask her to bring these things with her from the store: Six spoons of fresh snow peas, five
@@ -73,22 +89,38 @@ The quiet student asked a question about the quick fox.
 """.splitlines()
 
 
-def main() -> None:
-    """Write the recordings and ``sounds.csv``."""
-    shutil.rmtree(OUTPUT, ignore_errors=True)
-    OUTPUT.mkdir()
-    texts = {"please_call_stella": STELLA} | {f"s{i:02d}": text for i, text in enumerate(SENTENCES)}
+def read_aloud(espeak: Espeak, accent: Accent, texts: dict[str, str], folder: Path) -> list[pd.DataFrame]:
+    """Write a recording of each text, by its name; the sounds of each."""
     sounds = []
-    with tempfile.TemporaryDirectory() as folder:
+    for name, text in texts.items():
+        # the engine pauses at commas, a recording's pauses are elsewhere
+        words = " ".join(text.replace(",", "").replace(":", "").replace(".", "").split())
+        wave, spoken = make_clip(espeak, accent, READER, words, 0)
+        write_clip(folder / f"{name}.ogg", wave)
+        sounds.append(spoken.assign(path=f"{name}.ogg"))
+    return sounds
+
+
+def main() -> None:
+    """Write the readings, and the sounds of the neural voices."""
+    output, voices = HERE / "readings", HERE / "neural_voices"
+    sentences = {f"s{i:02d}": text for i, text in enumerate(SENTENCES)}
+    for recording in output.glob("*.ogg"):
+        recording.unlink()
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as spoken:
         espeak = Espeak([READER], Path(folder))
-        for name, text in texts.items():
-            # the engine pauses at commas, a recording's pauses are elsewhere
-            words = " ".join(text.replace(",", "").replace(":", "").replace(".", "").split())
-            wave, spoken = make_clip(espeak, "american", READER, words, 0)
-            write_clip(OUTPUT / f"{name}.ogg", wave)
-            sounds.append(spoken.assign(path=f"{name}.ogg"))
-    write_sounds(OUTPUT, sounds)
-    print(f"{len(texts)} readings, {sum(map(len, sounds))} sounds")
+        texts = {"please_call_stella": STELLA} | sentences
+        write_sounds(output, read_aloud(espeak, NEURAL_ACCENTS["us"], texts, output))
+        sounds = []
+        for name, accent in NEURAL_ACCENTS.items():
+            texts = {f"{name}_{sentence}": text for sentence, text in sentences.items()}
+            sounds += read_aloud(espeak, accent, texts, Path(spoken))
+        write_sounds(Path(spoken), sounds)
+        table = read_corpus(voices)
+        table["text"] = table["accent"] + "_" + table["sentence"]
+        aligned, _ = align(table, spoken, text_column="text")
+    home = f"{voices.absolute()}/"
+    write_sounds(voices, [aligned.assign(path=aligned["path"].str.removeprefix(home))])
 
 
 if __name__ == "__main__":
