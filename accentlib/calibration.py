@@ -7,7 +7,7 @@ import numpy as np
 from .embeddings import evaluation_windows, forward_log_mels
 from .model import AccentNet
 
-RIGHT_WHEN_SURE = 1 / 2  # how often an answer must be right, or it is "unsure"
+RIGHT_WHEN_SURE = 2 / 3  # how often an answer must be right, or it is "unsure"
 FEWEST = 10  # answers from which that share is worked out
 
 

@@ -245,7 +245,7 @@ REAL_SPEECH = LAPTOP | {
     "evaluation_window": 4.0,
     "sound_weight": 10.0,
     "learning_rate": 2e-3,
-    "max_epochs": 300,
+    "max_epochs": 250,
     "validate_every": 250,
 }
 PRESETS = {"paper": Config.paper, "laptop": Config.laptop, "real_speech": Config.real_speech}

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedKFold
 
 from .alignment import align
 from .calibration import calibrate, cut_clips, softmax
@@ -26,37 +25,11 @@ from .embeddings import forward_log_mels
 from .files import replacing
 from .metrics import classification_metrics, expected_calibration_error, speaker_interval
 from .model import AccentNet
+from .splits import VALIDATION_PART, deal_folds, fold_splits
 from .store import FeatureStore
 from .training import Trainer, prepare
 
-VALIDATION_PART = 8  # one in so many of the speakers that are not tested
 NETWORK, READING = "network", "reading_lda"  # the other methods are classical baselines
-
-
-def deal_folds(table: pd.DataFrame, folds: int) -> pd.Series:
-    """The fold (from 0) of each row, a speaker's rows together, each accent spread evenly; always the same.
-
-    Raises InputError if an accent has fewer speakers than there are folds.
-    """
-    speakers = table.drop_duplicates("speaker").reset_index(drop=True)
-    counts = speakers["accent"].value_counts()
-    if counts.min() < folds:
-        raise InputError(f"accent {counts.idxmin()!r} has {counts.min()} speakers, too few for {folds} folds")
-    dealt = {}
-    parts = StratifiedKFold(folds, shuffle=True, random_state=0).split(speakers, speakers["accent"])
-    for fold, (_, held_out) in enumerate(parts):
-        dealt |= dict.fromkeys(speakers["speaker"].iloc[held_out], fold)
-    return table["speaker"].map(dealt)
-
-
-def fold_splits(table: pd.DataFrame, fold: int, folds: int) -> pd.DataFrame:
-    """The corpus with the split of one fold: its speakers are tested, one in eight of the others validated on."""
-    tested = deal_folds(table, folds) == fold
-    rest = table[~tested]
-    validated = deal_folds(rest, VALIDATION_PART) == 0
-    split = pd.Series("test", table.index)
-    split[rest.index] = np.where(validated, "validation", "train")
-    return table.assign(split=split)
 
 
 def cross_validate(

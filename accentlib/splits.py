@@ -9,6 +9,7 @@ import pandas as pd
 from .config import InputError
 
 SPLITS = ("train", "validation", "test")
+VALIDATION_PART = 8  # one in so many of the speakers that a fold does not test
 SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}  # of the speakers
 
 
@@ -102,6 +103,34 @@ def _even_out(
             return
         sides[speaker] = emptiest
         moved.add(speaker)
+
+
+def deal_folds(table: pd.DataFrame, folds: int) -> pd.Series:
+    """The fold (from 0) of each row, a speaker's rows together, each accent spread evenly; always the same.
+
+    Raises InputError if an accent has fewer speakers than there are folds.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    speakers = table.drop_duplicates("speaker").reset_index(drop=True)
+    counts = speakers["accent"].value_counts()
+    if counts.min() < folds:
+        raise InputError(f"accent {counts.idxmin()!r} has {counts.min()} speakers, too few for {folds} folds")
+    dealt = {}
+    parts = StratifiedKFold(folds, shuffle=True, random_state=0).split(speakers, speakers["accent"])
+    for fold, (_, held_out) in enumerate(parts):
+        dealt |= dict.fromkeys(speakers["speaker"].iloc[held_out], fold)
+    return table["speaker"].map(dealt)
+
+
+def fold_splits(table: pd.DataFrame, fold: int, folds: int) -> pd.DataFrame:
+    """The corpus with the split of one fold: its speakers are tested, one in eight of the others validated on."""
+    tested = deal_folds(table, folds) == fold
+    rest = table[~tested]
+    validated = deal_folds(rest, VALIDATION_PART) == 0
+    split = pd.Series("test", table.index)
+    split[rest.index] = validated.map({True: "validation", False: "train"})
+    return table.assign(split=split)
 
 
 def leave_one_group_out(

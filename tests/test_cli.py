@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import accentlib
 from accentlib.__main__ import main
 from accentlib.checkpoint import read_checkpoint
 from accentlib.config import Config
-from conftest import TINY, as_flags, write_corpus
+from conftest import BUNDLED, TINY, as_flags, write_corpus
 
 FLAGS = as_flags(TINY)
 FIGURES = {"balanced_accuracy", "macro_f1", "chance", "majority", "speakers", "clips"}
@@ -67,6 +68,18 @@ def test_predict_prints_a_row_a_file_in_order_and_names_what_is_bad(run_dir, cor
     assert list(rows["path"]) == [files[0], files[1], files[3]]
     assert rows["probability"].between(1 / 3, 1).all()
     assert f"{files[2]}: no such file" in err and "1 files could not be used" in err
+
+
+def test_without_a_checkpoint_the_model_of_real_people_answers_and_says_what_it_is(capsys):
+    clip = str(BUNDLED / "clips" / "american" / "spk06_s06.ogg")
+    assert main(["predict", clip]) == 0
+    out, err = capsys.readouterr()
+    row = pd.read_csv(io.StringIO(out)).iloc[0]
+    model = accentlib.load_model()
+    assert row["nearest"] in model.labels and row["accent"] in (row["nearest"], "unsure")
+    assert (row["accent"] == "unsure") == (row["probability"] < model.unsure_below)
+    assert "real_speech.pt: says which of nine first languages" in err and "no test of origin" in err
+    assert len(model.labels) == 9 and 0 < model.unsure_below < 1 and model.temperature > 1
 
 
 def test_embed_writes_paths_and_embeddings(run_dir, corpus_dir, tmp_path):

@@ -16,11 +16,11 @@ from accentlib.calibration import (
     softmax,
     unsure_threshold,
 )
-from accentlib.checkpoint import load_model, save_calibrated, save_checkpoint
+from accentlib.checkpoint import load_model, read_checkpoint, save_calibrated, save_checkpoint
 from accentlib.classical import reading_predictions, sound_statistics
 from accentlib.config import Config, InputError
 from accentlib.corpus import read_corpus
-from accentlib.crossvalidation import by_speaker, cross_validate, deal_folds, figures_of, fold_splits
+from accentlib.crossvalidation import by_speaker, cross_validate, figures_of
 from accentlib.embeddings import listen, predict
 from accentlib.metrics import (
     classification_metrics,
@@ -29,6 +29,7 @@ from accentlib.metrics import (
     speaker_interval,
 )
 from accentlib.model import AccentNet
+from accentlib.splits import deal_folds, fold_splits
 from conftest import RATE, TINY, as_flags, tone, write_corpus
 
 
@@ -238,7 +239,7 @@ def test_cross_validation_from_the_command_line(tmp_path, capsys):
     corpus = write_corpus(tmp_path / "corpus", speakers=18, clips=1)
     flags = as_flags(TINY | {"evaluation_window": 0.3, "num_workers": 0, "print_every": 0, "max_epochs": 1})
     argv = ["crossvalidate", "--data", str(corpus), "--out_dir", str(tmp_path / "cv"), "--folds", "2", *flags]
-    assert main([*argv, "--seeds", "1", "2"]) == 0
+    assert main([*argv, "--seeds", "1", "2", "--final"]) == 0
     text = capsys.readouterr().out
     assert "54 unseen speakers, 3 accents; chance 33.3%, majority 33.3%" in text and "network" in text
     predictions = pd.read_csv(tmp_path / "cv" / "predictions.csv")
@@ -246,9 +247,10 @@ def test_cross_validation_from_the_command_line(tmp_path, capsys):
     assert figures == figures_of(predictions)
     network = predictions[(predictions["method"] == "network") & (predictions["unit"] == "recording")]
     assert (network.groupby("seed")["speaker"].nunique() == 54).all() and len(network) == 2 * 54
-    for fold in (0, 1):  # who is tested was not trained on, and not validated on
-        model = load_model(tmp_path / "cv" / f"fold{fold}" / "seed1" / "best.pt")
-        assert model.temperature != 1
+    content = read_checkpoint(tmp_path / "cv" / "final" / "model.pt")
+    assert content["training"] is None and content["calibration"]["temperature"] != 1
+    for fold in (0, 1):
+        assert load_model(tmp_path / "cv" / f"fold{fold}" / "seed1" / "best.pt").temperature != 1
     assert set(figures["speaker"]) == {"network"} | {
         f"{a}_{b}" for a in ("svm", "logistic_regression") for b in ("mfcc", "log_mel")
     }
