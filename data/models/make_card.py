@@ -58,7 +58,9 @@ def main() -> None:
 
     trainings = network["seed"].nunique()
     ax = plot_confusion(speakers["accent"], speakers["predicted"], labels)
-    ax.set_title(f"{speakers['speaker'].nunique()} unseen speakers, trainings of each fold: {trainings}", fontsize=11)
+    ax.set_title(
+        f"{speakers['speaker'].nunique()} unseen speakers, trainings of each fold: {trainings}", fontsize=11
+    )
     ax.figure.savefig(HERE / "real_speech_confusion.png", dpi=100, bbox_inches="tight")
 
     clips = network[network["unit"] == "clip"]
