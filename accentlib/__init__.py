@@ -1,9 +1,10 @@
 """Accents from speech: log-mels, a VGG, Double Multi-Head Attention, AM-Softmax, and pictures of it.
 
-Modules in the order that data flows: config, files, audio, pickles, features, parallel, splits, listing, corpus,
-layouts, download, known, survey, manifest, store, lists, sounds, alignment, augment, data, front_end, pooling, loss,
-model, published, checkpoint, embeddings, metrics, calibration, classical, device, optimizer, validation, training, plots, experiment,
-comparison, crossvalidation, explanation, and the command line (flags, __main__).
+Modules in the order that data flows: config, files, audio, pickles, features, parallel, splits, listing,
+corpus, layouts, download, known, survey, manifest, store, lists, sounds, alignment, augment, data, front_end,
+pooling, loss, model, published, checkpoint, embeddings, metrics, calibration, classical, device, optimizer,
+validation, training, plots, experiment, comparison, crossvalidation, explanation, and the command line
+(flags, __main__).
 """
 
 import importlib

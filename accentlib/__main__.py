@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from .config import FEATURE_FIELDS, MODEL_FIELDS, PRESETS, Config, InputError
-from .files import replacing
+from .files import replacing, write_table
 from .flags import LISTS, make_parser
 
 WHAT_IT_IS = "says which of nine first languages a reader of English resembles; it is often wrong, and no test of origin"
@@ -70,8 +70,8 @@ def make_trainer(arguments: argparse.Namespace, config: Config, out_dir: Path):
 
     sources = {name: value for name in ("data", *LISTS) if (value := getattr(arguments, name))}
     if arguments.data:
-        table, sounds = read_corpus(arguments.data, seed=config.seed), arguments.sounds
-        sounds = wanted_sounds(arguments.data, config, sounds)
+        table = read_corpus(arguments.data, seed=config.seed)
+        sounds = wanted_sounds(arguments.data, config, arguments.sounds)
         return Trainer(table, config, out_dir, sounds=sounds, sources=sources)
     if not (arguments.valid_labels_path or arguments.valid_clients):
         raise InputError(
@@ -146,8 +146,7 @@ def do_align(arguments: argparse.Namespace) -> int:
 
     table = read_corpus(arguments.data, seed=arguments.seed)
     sounds, problems = align(table, arguments.readings, text_column=arguments.text_column)
-    with replacing(arguments.output) as temporary:
-        sounds.to_csv(temporary, index=False)
+    write_table(arguments.output, sounds)
     print(f"{len(sounds)} sounds of {sounds['path'].nunique()} clips: {arguments.output}", file=sys.stderr)
     return report(problems)
 
@@ -288,8 +287,7 @@ def do_score(arguments: argparse.Namespace) -> int:
     pairs = read_pairs(arguments.clients, arguments.impostors, arguments.data_dir, audio=True)
     scored, figures, problems = score_pairs(_model(arguments), pairs)
     if arguments.output:
-        with replacing(arguments.output) as temporary:
-            scored.to_csv(temporary, index=False)
+        write_table(arguments.output, scored)
     print(json.dumps(figures, indent=2))
     return report(problems)
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from .audio import load_audio
 from .config import Config, InputError
-from .features import wave_log_mel
+from .features import mfccs, wave_log_mel
 from .parallel import on_all_cores
 from .sounds import COLUMNS, read_sounds
 
@@ -21,7 +21,6 @@ HALVES = 2  # each half of a sound has a mean of its own
 ITERATIONS = 3  # the paths hardly change any more
 PRIOR = 20  # frames that a part of a sound counts as having, with the mean of that sound wherever it stands
 FEATURES = Config(sample_rate=8000, n_mels=40, n_fft=256, hop_length=0.02)  # 8 kHz: the same for every corpus
-HALF_WINDOW = FEATURES.n_fft / 2 / FEATURES.sample_rate  # s, the middle of the first frame
 # From one frame to the next the reading stays, goes on, or goes on by two; what is not one by one costs this.
 STEPS, STEP_COSTS = np.array([[1, 1], [1, 0], [1, 2]]), np.array([0.0, 0.3, 0.3])
 
@@ -32,14 +31,11 @@ def cepstra(path: str) -> np.ndarray | str:
     Each MFCC is divided by the root of its deviation, which evens out large and small ones by half; then
     all by one number.
     """
-    import scipy.fft
-
     try:
         log_mels = wave_log_mel(load_audio(path, FEATURES.sample_rate), FEATURES)
     except InputError as error:
         return str(error)
-    mfcc = scipy.fft.dct(log_mels, axis=1, norm="ortho")[:, :13]  # (frames, 13)
-    mfcc = mfcc - mfcc.mean(axis=0)
+    mfcc = mfccs(log_mels, 13)
     mfcc = mfcc / np.sqrt(mfcc.std(axis=0) + 1e-3)
     mfcc = mfcc / (mfcc.std() + 1e-3)
     slopes = np.gradient(mfcc, axis=0) if len(mfcc) > 1 else np.zeros_like(mfcc)
@@ -59,7 +55,7 @@ class Reading:
 
     def __init__(self, sounds: pd.DataFrame, frames: np.ndarray):
         self.names = list(sounds["sound"])
-        times = HALF_WINDOW + FEATURES.hop_length * np.arange(len(frames))
+        times = FEATURES.first_frame + FEATURES.hop_length * np.arange(len(frames))
         start, end = sounds["start"].to_numpy(), sounds["end"].to_numpy()
         place = np.clip(np.searchsorted(start, times, side="right") - 1, 0, None)
         part = np.clip(HALVES * (times - start[place]) / (end - start)[place], 0, HALVES - 1)
@@ -126,7 +122,7 @@ def spans(states: np.ndarray, names: list[str]) -> pd.DataFrame:
     position = states // HALVES
     first = np.flatnonzero(np.diff(position, prepend=-1))
     # a sound's first frame begins half a step before its middle
-    edges = HALF_WINDOW + FEATURES.hop_length * (np.append(first, len(states)) - 0.5)
+    edges = FEATURES.first_frame + FEATURES.hop_length * (np.append(first, len(states)) - 0.5)
     return pd.DataFrame(
         {
             "start": edges[:-1].round(3),

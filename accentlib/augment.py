@@ -14,10 +14,14 @@ def interpolate(rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return rows[left] * (1 - weight) + rows[right] * weight
 
 
+def speed_positions(frames: int, factor: float) -> np.ndarray:
+    """Which of ``frames`` frames is heard when, with fractions, if all is spoken ``factor`` times as fast."""
+    return np.linspace(0, frames - 1, max(1, round(frames / factor)))
+
+
 def change_speed(log_mels: np.ndarray, factor: float) -> np.ndarray:
     """Speak ``factor`` times as fast, at the same pitch: ``(frames, mels)`` to fewer or more frames."""
-    frames = max(1, round(len(log_mels) / factor))
-    return interpolate(log_mels, np.linspace(0, len(log_mels) - 1, frames))
+    return interpolate(log_mels, speed_positions(len(log_mels), factor))
 
 
 def change_tract(log_mels: np.ndarray, factor: float, sample_rate: int) -> np.ndarray:
@@ -112,6 +116,5 @@ def training_window(
     if sounds is not None:
         sounds = sounds[start : start + wanted]
         if config.speed_range:
-            nearest = np.linspace(0, len(sounds) - 1, max(1, round(len(sounds) / speed))).round().astype(int)
-            sounds = sounds[nearest][:frames]
+            sounds = sounds[speed_positions(len(sounds), speed).round().astype(int)][:frames]
     return window, sounds

@@ -1,11 +1,17 @@
 """Honest probabilities: how sure an answer is, and when to say "unsure", chosen on validation speakers."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import torch
 
-from .embeddings import evaluation_windows, forward_log_mels
+from .checkpoint import load_model, save_calibrated
+from .config import Config
+from .embeddings import forward_log_mels, window_pieces
 from .model import AccentNet
+from .store import FeatureStore
 
 RIGHT_WHEN_SURE = 2 / 3  # how often an answer must be right, or it is "unsure"
 FEWEST = 10  # answers from which that share is worked out
@@ -75,16 +81,16 @@ def unsure_threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
     truth : np.ndarray
         ``(clips,)``, class numbers.
     """
-    order = np.argsort(-probabilities.max(axis=1), kind="stable")
-    right = np.cumsum(probabilities.argmax(axis=1)[order] == truth[order]) / np.arange(1, len(truth) + 1)
-    enough = np.flatnonzero((right >= RIGHT_WHEN_SURE) & (np.arange(1, len(truth) + 1) >= FEWEST))
-    return float(probabilities.max(axis=1)[order][enough[-1]]) if len(enough) else 1.0
+    best, answers = probabilities.max(axis=1), np.arange(1, len(truth) + 1)
+    surest = np.argsort(-best, kind="stable")
+    right = np.cumsum((probabilities.argmax(axis=1) == truth)[surest]) / answers
+    enough = np.flatnonzero((right >= RIGHT_WHEN_SURE) & (answers >= FEWEST))
+    return float(best[surest][enough[-1]]) if len(enough) else 1.0
 
 
-def cut_clips(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
-    """Recordings as the clips that the model hears one by one: their log-mels, and which recording each is of."""
-    window = round(model.config.evaluation_window / model.config.hop_length)
-    pieces = [(i, *ends) for i, x in enumerate(log_mels) for ends in evaluation_windows(len(x), window)]
+def cut_clips(log_mels: Sequence[np.ndarray], config: Config) -> tuple[list[np.ndarray], np.ndarray]:
+    """Recordings as the clips that a model hears one by one: their log-mels, and which recording each is of."""
+    pieces = window_pieces(log_mels, config)
     return [log_mels[i][start:stop] for i, start, stop in pieces], np.array([i for i, *_ in pieces])
 
 
@@ -103,7 +109,7 @@ def calibrate(model: AccentNet, log_mels: Sequence[np.ndarray], accents: Sequenc
     accents : sequence of str
         The true accent of each.
     """
-    clips, of_recording = cut_clips(model, log_mels)
+    clips, of_recording = cut_clips(log_mels, model.config)
     truth = np.array([model.labels.index(accent) for accent in accents])
     model.temperature, model.window_gain = 1.0, 0.0
     _, logits = forward_log_mels(model, clips)
@@ -111,3 +117,13 @@ def calibrate(model: AccentNet, log_mels: Sequence[np.ndarray], accents: Sequenc
     model.unsure_below = unsure_threshold(softmax(logits, model.temperature), truth[of_recording])
     _, logits = forward_log_mels(model, log_mels)
     model.window_gain = fit_window_gain(logits / model.temperature, np.bincount(of_recording), truth)
+
+
+def calibrate_checkpoint(
+    path: str | Path, table: pd.DataFrame, store: FeatureStore, device: torch.device
+) -> AccentNet:
+    """The model of a checkpoint, calibrated (:func:`calibrate`) by these rows, and the checkpoint with it."""
+    model = load_model(path).to(device)
+    calibrate(model, [store[clip] for clip in table["path"]], table["accent"])
+    save_calibrated(path, model)
+    return model

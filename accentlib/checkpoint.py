@@ -14,6 +14,7 @@ from .model import AccentNet, load_weights
 from .published import from_published
 
 FORMAT = 1
+CALIBRATION = {"temperature": (1e-3, 1e3), "window_gain": (0, 1), "unsure_below": (0, 1)}  # from, to
 SHIPPED = Path(__file__).parents[1] / "data" / "models" / "real_speech.pt"
 
 
@@ -43,7 +44,7 @@ def save_checkpoint(path: str | Path, model: AccentNet, training: dict[str, Any]
 
 
 def _calibration_of(model: AccentNet) -> dict[str, float]:
-    return {name: getattr(model, name) for name in ("temperature", "window_gain", "unsure_below")}
+    return {name: getattr(model, name) for name in CALIBRATION}
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -102,12 +103,13 @@ def load_model(path: str | Path = SHIPPED) -> AccentNet:
 
 
 def _calibration(content: dict[str, Any], path: str | Path) -> dict[str, float]:
-    """The calibration of a checkpoint; that of a model that was never calibrated where it has none."""
-    limits = {"temperature": (1e-3, 1e3), "window_gain": (0, 1), "unsure_below": (0, 1)}
-    calibration = content.get("calibration", {"temperature": 1.0, "window_gain": 0.0, "unsure_below": 0.0})
+    """The calibration of a checkpoint; empty where it is older than calibration is."""
+    if "calibration" not in content:
+        return {}
+    calibration = content["calibration"]
     try:
-        numbers = {name: float(calibration[name]) for name in limits}
-        if all(low <= numbers[name] <= high for name, (low, high) in limits.items()):
+        numbers = {name: float(calibration[name]) for name in CALIBRATION}
+        if all(low <= numbers[name] <= high for name, (low, high) in CALIBRATION.items()):
             return numbers
     except (KeyError, TypeError, ValueError):
         pass

@@ -6,18 +6,11 @@ import numpy as np
 import pandas as pd
 
 from .config import Config
-from .features import normalise
+from .features import mfccs
 from .metrics import classification_metrics
 from .store import FeatureStore
 
 LogMels = FeatureStore | Mapping[str, np.ndarray]  # log-mels (frames, mels) by path
-
-
-def mfccs(log_mels: np.ndarray, count: int) -> np.ndarray:
-    """The first MFCCs of normalised log-mels, ``(frames, count)``."""
-    import scipy.fft
-
-    return scipy.fft.dct(normalise(log_mels), axis=1, norm="ortho")[:, :count]
 
 
 def statistics(log_mels: np.ndarray, kind: str) -> np.ndarray:
@@ -80,7 +73,6 @@ def sound_statistics(
     """
     positions = int(sounds["position"].max()) + 1
     by_clip = dict(list(sounds.groupby("path")))
-    centre = config.n_fft / 2 / config.sample_rate
     vectors = np.full((len(table), positions, 14), np.nan)
     for vector, path in zip(vectors, table["path"], strict=True):
         if path not in by_clip:
@@ -88,7 +80,11 @@ def sound_statistics(
         spoken = by_clip[path]
         mfcc = mfccs(log_mels[path], 13)
         mfcc = mfcc / (mfcc.std(axis=0) + 1e-3)
-        edges = ((spoken[["start", "end"]].to_numpy() - centre) / config.hop_length).round().astype(int)
+        edges = (
+            ((spoken[["start", "end"]].to_numpy() - config.first_frame) / config.hop_length)
+            .round()
+            .astype(int)
+        )
         for (start, end), position in zip(edges.clip(0, len(mfcc)), spoken["position"], strict=True):
             if end > start:
                 vector[position, :13] = mfcc[start:end].mean(axis=0)

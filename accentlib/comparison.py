@@ -11,7 +11,7 @@ from .checkpoint import load_model
 from .config import POOLINGS, Config, InputError
 from .corpus import read_corpus, select
 from .experiment import evaluate_table
-from .files import replacing
+from .files import replacing, write_table
 from .metrics import accent_scores, equal_error_rate
 from .sounds import wanted_sounds
 from .training import Trainer
@@ -66,8 +66,7 @@ def compare(
             if progress:
                 print(f"{pooling}, seed {seed}", file=sys.stderr)
             rows.append(train_and_test(table, cell, out_dir, sounds=sounds, progress=progress))
-            with replacing(results) as temporary:
-                pd.DataFrame(rows).to_csv(temporary, index=False)
+            write_table(results, pd.DataFrame(rows))
     return pd.DataFrame(rows)
 
 

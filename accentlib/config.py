@@ -174,6 +174,11 @@ class Config:
         """Frames that the front end makes one vector of: 8, 16 or 32."""
         return 32 if self.front_end == "ResNet34" else 2 ** VGG_BLOCKS[self.front_end]
 
+    @property
+    def first_frame(self) -> float:
+        """The middle of the first frame, s; ``sample_rate`` must be set."""
+        return self.n_fft / 2 / self.sample_rate
+
     @classmethod
     def paper(cls, **changes: Any) -> "Config":
         """The published trainer's defaults."""

@@ -15,16 +15,17 @@ import numpy as np
 import pandas as pd
 
 from .alignment import align
-from .calibration import calibrate, cut_clips, softmax
-from .checkpoint import load_model, save_calibrated, save_checkpoint
+from .calibration import calibrate_checkpoint, cut_clips, softmax
+from .checkpoint import save_checkpoint
 from .classical import classical_predictions, reading_predictions
 from .comparison import check_budget
 from .config import Config, InputError
 from .corpus import read_corpus, select
 from .embeddings import forward_log_mels
-from .files import replacing
+from .files import replacing, write_table
 from .metrics import classification_metrics, expected_calibration_error, speaker_interval
 from .model import AccentNet
+from .sounds import read_sounds
 from .splits import VALIDATION_PART, deal_folds, fold_splits
 from .store import FeatureStore
 from .training import Trainer, prepare
@@ -106,25 +107,25 @@ def cross_validate(
                     table, config.replace(seed=seed), folder / f"seed{seed}", sounds=sounds, progress=progress,
                     features_dir=out_dir / "features",
                 )  # fmt: skip
-                _write(file, _train_and_answer(trainer).assign(seed=seed))
-            parts.append(pd.read_csv(file, dtype={"speaker": str}).assign(fold=fold))
+                write_table(file, _train_and_answer(trainer).assign(seed=seed))
+            parts.append(read_predictions(file).assign(fold=fold))
         if not simple.is_file():
             one_text = text_column not in table or table[text_column].nunique() == 1
-            _write(simple, _baseline_answers(store, table, config, sounds if one_text else None))
-        parts.append(pd.read_csv(simple, dtype={"speaker": str}).assign(fold=fold, seed=0))
+            write_table(simple, _baseline_answers(store, table, config, sounds if one_text else None))
+        parts.append(read_predictions(simple).assign(fold=fold, seed=0))
     if final and not (out_dir / "final" / "model.pt").is_file():
         _train_final(everyone, config.replace(seed=seeds[0]), out_dir, readings, text_column, progress)
     predictions = pd.concat(parts, ignore_index=True)
-    _write(out_dir / "predictions.csv", predictions)
+    write_table(out_dir / "predictions.csv", predictions)
     figures = figures_of(predictions)
     with replacing(out_dir / "crossvalidation.json") as temporary:
         temporary.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return predictions, figures
 
 
-def _write(file: Path, table: pd.DataFrame) -> None:
-    with replacing(file) as temporary:
-        table.to_csv(temporary, index=False)
+def read_predictions(file: str | Path) -> pd.DataFrame:
+    """A table of answers; "None" and "NA" may be names, only what is empty is missing."""
+    return pd.read_csv(file, dtype={"speaker": str}, keep_default_na=False, na_values=[""])
 
 
 def _fold_sounds(
@@ -134,8 +135,8 @@ def _fold_sounds(
     if readings is None:
         return None
     if not file.is_file():
-        _write(file, align(table, readings, text_column=text_column, progress=progress)[0])
-    return pd.read_csv(file)
+        write_table(file, align(table, readings, text_column=text_column, progress=progress)[0])
+    return read_sounds(file)
 
 
 def _train_calibrated(trainer: Trainer) -> AccentNet:
@@ -143,11 +144,8 @@ def _train_calibrated(trainer: Trainer) -> AccentNet:
     if (trainer.out_dir / "last.pt").is_file():
         trainer.resume(trainer.out_dir / "last.pt")
     trainer.train()
-    model = load_model(trainer.out_dir / "best.pt").to(trainer.device)
     validation = select(trainer.table, "validation")
-    calibrate(model, [trainer.store[path] for path in validation["path"]], validation["accent"])
-    save_calibrated(trainer.out_dir / "best.pt", model)
-    return model
+    return calibrate_checkpoint(trainer.out_dir / "best.pt", validation, trainer.store, trainer.device)
 
 
 def _train_final(
@@ -173,7 +171,7 @@ def _train_and_answer(trainer: Trainer) -> pd.DataFrame:
     """Train; what the network says of the test speakers, by clip and by recording."""
     model, test = _train_calibrated(trainer), select(trainer.table, "test")
     log_mels = [trainer.store[path] for path in test["path"]]
-    clips, of_recording = cut_clips(model, log_mels)
+    clips, of_recording = cut_clips(log_mels, model.config)
     units = {"clip": (clips, test.iloc[of_recording]), "recording": (log_mels, test)}
     return pd.concat([_network_answers(model, *pair).assign(unit=unit) for unit, pair in units.items()])
 
@@ -193,9 +191,7 @@ def _baseline_answers(
     store: FeatureStore, table: pd.DataFrame, config: Config, sounds: pd.DataFrame | None
 ) -> pd.DataFrame:
     """What the classical baselines say, each trained on the same unit (clip or recording) that it is tested on."""
-    labels = sorted(set(table["accent"]))
-    model = AccentNet(config, labels)  # only its windows are wanted
-    clips, of_recording = cut_clips(model, [store[path] for path in table["path"]])
+    clips, of_recording = cut_clips([store[path] for path in table["path"]], config)
     cut = table.iloc[of_recording].reset_index(drop=True)
     cut = cut.assign(recording=cut["path"], path=[f"{path}#{i}" for i, path in enumerate(cut["path"])])
     units = {"clip": (dict(zip(cut["path"], clips, strict=True)), cut), "recording": (store, table)}

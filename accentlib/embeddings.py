@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from .audio import to_mono
-from .config import InputError
+from .config import Config, InputError
 from .data import length_buckets, pad
 from .features import at_rate, moments, normalise, wave_log_mel
 from .model import AccentNet
@@ -41,6 +41,12 @@ def evaluation_windows(frames: int, window: int) -> list[tuple[int, int]]:
     return [(start, start + window) for start in starts.tolist()]
 
 
+def window_pieces(log_mels: Sequence[np.ndarray], config: Config) -> list[tuple[int, int, int]]:
+    """Which utterance, first and last frame (exclusive) of each window that ``evaluation_window`` makes of them."""
+    window = round(config.evaluation_window / config.hop_length)
+    return [(i, *ends) for i, x in enumerate(log_mels) for ends in evaluation_windows(len(x), window)]
+
+
 @torch.inference_mode()
 def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings and logits of utterances, in padded batches of like lengths.
@@ -61,8 +67,7 @@ def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[
         ``(clips, embedding)`` and ``(clips, accents)``, in the given order.
     """
     device, config = next(model.parameters()).device, model.config
-    window = round(config.evaluation_window / config.hop_length)
-    pieces = [(clip, *ends) for clip, x in enumerate(log_mels) for ends in evaluation_windows(len(x), window)]
+    pieces = window_pieces(log_mels, config)
     of_clip = np.array([clip for clip, *_ in pieces])
     counts = np.bincount(of_clip)[:, None]
     known = [moments(x, config.normalization) for x in log_mels]
@@ -175,7 +180,6 @@ def prediction_table(model: AccentNet, answers: Answers) -> pd.DataFrame:
     )
 
 
-@torch.inference_mode()
 def attention(model: AccentNet, clip: Clip) -> tuple[np.ndarray, Weights]:
     """What the network attends to in one clip.
 
@@ -193,9 +197,15 @@ def attention(model: AccentNet, clip: Clip) -> tuple[np.ndarray, Weights]:
     if isinstance(log_mels, str):
         raise InputError(log_mels)
     log_mels = normalise(log_mels, model.config.normalization)
+    return log_mels, log_mel_attention(model, log_mels)
+
+
+@torch.inference_mode()
+def log_mel_attention(model: AccentNet, log_mels: np.ndarray) -> Weights:
+    """The weights of :func:`attention`, for normalised log-mels ``(frames, mels)``."""
     batch = torch.from_numpy(log_mels)[None].to(next(model.parameters()).device)
     _, weights = model.attend(batch)
-    return log_mels, Weights(*(None if w is None else w[0].cpu().numpy() for w in weights))
+    return Weights(*(None if w is None else w[0].cpu().numpy() for w in weights))
 
 
 def cosine_scores(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .calibration import calibrate
-from .checkpoint import load_model, save_calibrated
+from .calibration import calibrate_checkpoint
 from .classical import baselines
 from .config import Config, InputError
 from .corpus import corpus_note, read_corpus, select
@@ -68,10 +67,8 @@ def run(
     if resume:
         trainer.resume(out_dir / "last.pt")
     trainer.train()
-    model = load_model(out_dir / "best.pt").to(trainer.device)
-    valid = select(trainer.table, "validation")
-    calibrate(model, [trainer.store[path] for path in valid["path"]], valid["accent"])
-    save_calibrated(out_dir / "best.pt", model)
+    validation = select(trainer.table, "validation")
+    model = calibrate_checkpoint(out_dir / "best.pt", validation, trainer.store, trainer.device)
     test, answers, metrics = evaluate_table(model, test, store=trainer.store)
     train = select(trainer.table, "train")
     metrics["baselines"] = baselines(trainer.store, train, test, model.labels)

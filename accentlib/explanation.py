@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .data import pad
-from .embeddings import forward_log_mels
+from .embeddings import forward_log_mels, log_mel_attention
 from .features import normalise
 from .model import AccentNet
 from .sounds import UNKNOWN, FrameSounds
@@ -27,14 +26,9 @@ def frame_attention(model: AccentNet, log_mels: np.ndarray) -> np.ndarray:
     log_mels : np.ndarray
         ``(frames, mels)``, before normalisation.
     """
-    device = next(model.parameters()).device
-    batch, lengths = pad([normalise(log_mels, model.config.normalization)])
-    with torch.inference_mode():
-        _, weights = model.attend(batch.to(device), lengths.to(device))
-    frames = weights.frames[0].cpu().numpy()  # (steps, heads)
-    heads = np.full(frames.shape[1], 1 / frames.shape[1])
-    if weights.heads is not None:
-        heads = weights.heads[0].cpu().numpy()
+    frames, heads = log_mel_attention(model, normalise(log_mels, model.config.normalization))
+    if heads is None:
+        heads = np.full(frames.shape[1], 1 / frames.shape[1])
     relative = len(frames) * np.column_stack([frames, frames @ heads])  # (steps, heads + 1)
     return np.repeat(relative, model.config.frames_a_step, axis=0)[: len(log_mels)]
 

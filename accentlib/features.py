@@ -141,6 +141,13 @@ def normalise(log_mels: np.ndarray, normalization: str = "cmn") -> np.ndarray:
     return (log_mels - mean) / scale
 
 
+def mfccs(log_mels: np.ndarray, count: int) -> np.ndarray:
+    """The first MFCCs of mean-normalised log-mels, ``(frames, count)``."""
+    import scipy.fft
+
+    return scipy.fft.dct(normalise(log_mels), axis=1, norm="ortho")[:, :count]
+
+
 def cut_pauses(wave: np.ndarray, sample_rate: int, decibels: float) -> np.ndarray:
     """Shorten pauses to 0.2 s (at the ends 0.1 s): voice activity by energy, as librosa.effects.split finds it.
 

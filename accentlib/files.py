@@ -4,6 +4,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -16,3 +20,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(path.name + ".tmp")
     yield temporary
     os.replace(temporary, path)
+
+
+def write_table(path: str | Path, table: "pd.DataFrame") -> None:
+    """Write a table as CSV, whole or not at all."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False)

@@ -75,7 +75,7 @@ class FrameSounds:
 
     def __init__(self, table: pd.DataFrame, config: Config, names: list[str] | None = None):
         self.names = sorted(set(table["sound"])) if names is None else list(names)
-        self.hop, self.centre = config.hop_length, config.n_fft / 2 / config.sample_rate
+        self.hop, self.first = config.hop_length, config.first_frame
         number = {name: i for i, name in enumerate(self.names)}
         numbers = table["sound"].map(number).fillna(UNKNOWN).to_numpy(np.int64)
         self.spans = {
@@ -91,6 +91,6 @@ class FrameSounds:
         if path not in self.spans:
             return np.full(frames, UNKNOWN)
         start, end, number = self.spans[path]
-        times = self.centre + self.hop * np.arange(frames)
+        times = self.first + self.hop * np.arange(frames)
         last = np.searchsorted(start, times, side="right") - 1
         return np.where((last >= 0) & (times < end[last]), number[last], UNKNOWN)

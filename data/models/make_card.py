@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from accentlib import read_corpus
-from accentlib.crossvalidation import NETWORK, by_speaker, figures_of, report_figures
+from accentlib.crossvalidation import NETWORK, by_speaker, figures_of, read_predictions, report_figures
 from accentlib.metrics import classification_metrics, reliability, speaker_interval
 from accentlib.plots import plot_confusion, plot_reliability
 
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", required=True)
     arguments = parser.parse_args()
-    predictions = pd.read_csv(arguments.run / "predictions.csv", dtype={"speaker": str})
+    predictions = read_predictions(arguments.run / "predictions.csv")
     labels = sorted(set(predictions["accent"]))
     network = predictions[predictions["method"] == NETWORK]
     speakers = pd.concat([by_speaker(own) for _, own in network.groupby("seed")])
