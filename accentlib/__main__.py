@@ -188,6 +188,9 @@ def extract(arguments: argparse.Namespace) -> int:
 
 def do_train(arguments: argparse.Namespace) -> int:
     """accentlib train"""
+    from .distributed import connect, disconnect, rank
+
+    connect()
     config, out_dir, last = settings(arguments)
     trainer = make_trainer(arguments, config, out_dir)
     if last:
@@ -195,6 +198,10 @@ def do_train(arguments: argparse.Namespace) -> int:
     elif arguments.verb == "finetune":
         trainer.start_from(arguments.checkpoint)
     trainer.train()
+    first = rank() == 0
+    disconnect()
+    if not first:
+        return 0
     best = f"EER {1 - trainer.best:.1%}" if config.criterion == "eer" else f"macro F1 {trainer.best:.1%}"
     print(f"best validation {best}: {out_dir / 'best.pt'}", file=sys.stderr)
     return report(trainer.store.problems)

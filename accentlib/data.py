@@ -11,6 +11,7 @@ from .audio import load_audio
 from .augment import augment_wave, training_window
 from .config import SHORTEST_SLICE, Config, InputError
 from .corpus import audio_beside
+from .distributed import check_shares, rank, world_size
 from .features import normalise, wave_log_mel
 from .sounds import UNKNOWN, FrameSounds
 from .store import FeatureStore
@@ -71,7 +72,8 @@ class EpochSampler(Sampler):
 
     With ``random_slicing`` all windows of a batch are cut to one random length. With ``clips_per_speaker``
     an epoch has at most so many clips of a speaker, others each time. With ``balance`` "sampling" it has as
-    many of each accent, those of the rarer ones more than once, each time another window.
+    many of each accent, those of the rarer ones more than once, each time another window. Of several processes
+    (:mod:`accentlib.distributed`) each has every so manieth key of each batch.
 
     Parameters
     ----------
@@ -97,6 +99,7 @@ class EpochSampler(Sampler):
         if config.balance == "sampling":
             accents = len(set(self.targets))
             self.draws = max(1, self.draws // accents) * accents
+        check_shares(config, self.draws)
 
     def __len__(self) -> int:
         return max(1, self.draws // self.config.batch_size)  # the rest of an epoch is left to other epochs
@@ -129,7 +132,8 @@ class EpochSampler(Sampler):
             rng = np.random.default_rng((self.config.seed, self.epoch, batch))
             frames = int(rng.integers(self.shortest, self.frames + 1))
             chosen = keys[batch * size : (batch + 1) * size]
-            yield [(self.epoch, index, frames, *again) for index, *again in chosen]
+            own = chosen[rank() :: world_size()]
+            yield [(self.epoch, index, frames, *again) for index, *again in own]
 
     def class_weights(self, classes: int) -> np.ndarray:
         """Weights of the loss ``(classes,)`` that make each accent count alike: all / (accents * its clips)."""

@@ -68,7 +68,7 @@ def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[
     """
     device, config = next(model.parameters()).device, model.config
     pieces = window_pieces(log_mels, config)
-    of_clip = np.array([clip for clip, *_ in pieces])
+    of_clip = np.array([clip for clip, *_ in pieces], dtype=int)
     counts = np.bincount(of_clip)[:, None]
     known = [moments(x, config.normalization) for x in log_mels]
     embeddings = np.zeros((len(log_mels), config.embedding_size), np.float32)

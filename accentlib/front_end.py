@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .config import VGG_BLOCKS, Config
+from .distributed import BatchNorm2d
 
 
 def frame_mask(lengths: torch.Tensor, frames: int) -> torch.Tensor:
@@ -24,7 +25,7 @@ class VGGBlock(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
-        self.norm = nn.BatchNorm2d(out_channels) if batch_norm else nn.Identity()
+        self.norm = BatchNorm2d(out_channels) if batch_norm else nn.Identity()
 
     def forward(
         self, x: torch.Tensor, lengths: torch.Tensor | None
@@ -87,13 +88,13 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.stride = stride
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.bn1 = BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.bn2 = BatchNorm2d(out_channels)
         self.downsample = None
         if stride > 1 or in_channels != out_channels:
             shortcut = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
-            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(out_channels))
+            self.downsample = nn.Sequential(shortcut, BatchNorm2d(out_channels))
 
     def forward(
         self, x: torch.Tensor, lengths: torch.Tensor | None
@@ -117,7 +118,7 @@ class ResNet34(nn.Module):
         super().__init__()
         channels = [config.kernel_size // 8, *(config.kernel_size // 2**i for i in (3, 2, 1, 0))]
         self.conv1 = nn.Conv2d(1, channels[0], 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels[0])
+        self.bn1 = BatchNorm2d(channels[0])
         for i, blocks in enumerate((3, 4, 6, 3), start=1):
             layer = [ResidualBlock(channels[i - 1], channels[i], stride=1 if i == 1 else 2)]
             layer += [ResidualBlock(channels[i], channels[i], stride=1) for _ in range(blocks - 1)]

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .config import Config, InputError
+from .distributed import BatchNorm1d
 from .front_end import frame_mask, make_front_end
 from .loss import AMSoftmax, sound_loss
 from .pooling import Weights, make_pooling
@@ -36,7 +37,7 @@ class AccentNet(nn.Module):
         )
         self.fc1 = nn.Linear(self.pooling.output_size, size)
         self.fc2 = nn.Linear(size, size)
-        self.norm = nn.BatchNorm1d(size)
+        self.norm = BatchNorm1d(size)
         self.fc3 = nn.Linear(size, size)
         self.am_softmax = AMSoftmax(
             size, len(labels), config.scaling_factor, config.margin_factor, config.annealing

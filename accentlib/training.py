@@ -3,13 +3,17 @@
 import math
 import os
 import pickle
+import statistics
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from filelock import FileLock, Timeout
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
@@ -18,6 +22,7 @@ from .config import Config, InputError
 from .corpus import corpus_sample_rate, select
 from .data import training_loader
 from .device import get_device, get_precision
+from .distributed import gather, parallel, rank, wait
 from .files import replacing
 from .metrics import NAMES
 from .model import AccentNet, load_weights
@@ -88,7 +93,7 @@ class Trainer:
         sources: dict[str, str] | None = None,
     ):
         self.sources = sources or {}
-        self.out_dir, self.progress = Path(out_dir), progress
+        self.out_dir, self.progress, self.writes = Path(out_dir), progress and rank() == 0, rank() == 0
         self.out_dir.mkdir(parents=True, exist_ok=True)
         wanted = table[["path"]]
         if pairs is not None:
@@ -108,6 +113,7 @@ class Trainer:
         frame_sounds = training_sounds(sounds, train, self.config)
         names = frame_sounds.names if frame_sounds else ()
         self.model = AccentNet(self.config, labels, names).to(self.device)
+        self.parallel = parallel(self.model, self.config)
         self.averaged = None
         if self.config.weight_averaging:
             average = averaging(self.config.weight_averaging)
@@ -119,6 +125,8 @@ class Trainer:
             weights = self.loader.batch_sampler.class_weights(len(labels))
             self.class_weights = torch.from_numpy(weights).to(self.device)
         self.step = self.epoch = self.batch = self.stale = 0
+        if rank():  # the first process's weights count; its dropout should not be everyone's
+            torch.manual_seed(self.config.seed + rank())
         self.best = -1.0
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
@@ -140,9 +148,13 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "counters": {k: getattr(self, k) for k in ("step", "epoch", "batch", "stale", "best", "seconds")},
             "history": self.history,
-            "random": torch.get_rng_state(),
-            "cuda_random": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else None,
+            "random": gather(self.random_state()),
         }
+
+    def random_state(self) -> list[torch.Tensor]:
+        """The states of this process's random generators: the CPU's, and its GPU's where it uses one."""
+        cuda = [torch.cuda.get_rng_state(self.device)] if self.device.type == "cuda" else []
+        return [torch.get_rng_state(), *cuda]
 
     def resume(self, path: str | Path) -> None:
         """Go on from a checkpoint of a run with the same configuration and accents.
@@ -166,9 +178,11 @@ class Trainer:
         for name, value in state["counters"].items():
             setattr(self, name, value)
         self.history = state["history"]
-        torch.set_rng_state(state["random"])
-        if state["cuda_random"] is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state_all(state["cuda_random"])
+        if rank() < len(state["random"]):  # else more processes go on than wrote it
+            own, *of_gpu = state["random"][rank()]
+            torch.set_rng_state(own)
+            if of_gpu and self.device.type == "cuda":
+                torch.cuda.set_rng_state(of_gpu[0], self.device)
 
     def start_from(self, path: str | Path) -> None:
         """Fine-tuning: take the weights of a checkpoint, all but those of its accents, and of other sounds.
@@ -183,16 +197,10 @@ class Trainer:
 
     def train(self) -> None:
         """Train until ``max_epochs`` or early stopping; on return the best weights are in ``best.pt``."""
-        from torch.utils.tensorboard import SummaryWriter
-
-        with replacing(self.out_dir / "config.pkl") as temporary:
-            content = {**self.config.to_dict(), **self.sources, "labels": self.model.labels}
-            temporary.write_bytes(pickle.dumps(content, protocol=2))
         config, sampler = self.config, self.loader.batch_sampler
         updates = math.ceil(len(sampler) / config.gradient_accumulation) * config.max_epochs
         started, losses = time.monotonic() - self.seconds, []
-        # what a killed run wrote after its last checkpoint is written again
-        with SummaryWriter(self.out_dir / "tensorboard", purge_step=self.step + 1) as board:
+        with self.writing() as board:
             while self.epoch < config.max_epochs and not self.exhausted:
                 sampler.epoch, sampler.first_batch = self.epoch, self.batch
                 self.model.front_end.requires_grad_(not self.frozen)
@@ -219,6 +227,30 @@ class Trainer:
                         self.validate(board, losses)
             if not self.history or self.history[-1]["step"] != self.step:
                 self.validate(board, losses)
+        wait()  # best.pt is there for all
+
+    @contextmanager
+    def writing(self) -> Iterator[Any]:
+        """Write ``config.pkl`` and let no other run write in ``out_dir``; give the TensorBoard, if this process writes.
+
+        Raises InputError if another run writes there.
+        """
+        if not self.writes:
+            yield None
+            return
+        from torch.utils.tensorboard import SummaryWriter
+
+        try:
+            lock = FileLock(self.out_dir / "lock").acquire(timeout=0)
+        except Timeout:
+            raise InputError(f"{self.out_dir}: another run writes there; name another --out_dir") from None
+        with lock:
+            with replacing(self.out_dir / "config.pkl") as temporary:
+                content = {**self.config.to_dict(), **self.sources, "labels": self.model.labels}
+                temporary.write_bytes(pickle.dumps(content, protocol=2))
+            # what a killed run wrote after its last checkpoint is written again
+            with SummaryWriter(self.out_dir / "tensorboard", purge_step=self.step + 1) as board:
+                yield board
 
     @property
     def exhausted(self) -> bool:
@@ -245,14 +277,31 @@ class Trainer:
         with autocast:
             batch = (x.to(self.device) for x in (log_mels, lengths, targets))
             sounds = None if sounds is None else sounds.to(self.device)
-            loss = self.model(*batch, self.step, self.class_weights, sounds)
+            loss = self.parallel(*batch, self.step, self.class_weights, sounds)
         (loss / self.config.gradient_accumulation).backward()
         return loss.detach()
+
+    def check_gradients(self) -> None:
+        """Raise an InputError, before anything is spoilt, if a gradient is no number any more."""
+        gradients = [x.grad for x in self.model.parameters() if x.grad is not None]
+        if torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
+            return
+        last = self.out_dir / "last.pt"
+        kept = (
+            f"{last} is of update {self.history[-1]['step']}"
+            if self.history
+            else "there is no checkpoint yet"
+        )
+        raise InputError(
+            f"update {self.step + 1}: the gradients are infinite or not numbers (NaN); {kept};"
+            " try a lower learning_rate, or precision float32"
+        )
 
     def update(self, updates: int) -> None:
         """One step of the optimizer, of ``updates`` in all."""
         if self.config.schedule == "cosine":
             self.set_rate(cosine_rate(self.step, updates, self.config.learning_rate))
+        self.check_gradients()
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.averaged is not None:
@@ -264,11 +313,16 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
+    def mean_loss(self, losses: list[torch.Tensor]) -> float:
+        """The mean over batches and processes; NaN of none."""
+        own = float(torch.stack(losses).mean()) if losses else math.nan
+        return statistics.fmean(gather(own))
+
     def report(self, board, losses: list[torch.Tensor]) -> None:
         """Note the mean training loss of the last ``print_every`` updates, or since the last validation."""
-        recent = losses[-self.config.print_every * self.config.gradient_accumulation :]
-        loss = float(torch.stack(recent).mean())
-        board.add_scalar("training_loss", loss, self.step)
+        loss = self.mean_loss(losses[-self.config.print_every * self.config.gradient_accumulation :])
+        if board:
+            board.add_scalar("training_loss", loss, self.step)
         if self.progress:
             tqdm.write(
                 f"epoch {self.epoch + 1}, update {self.step}: training loss {loss:.3f}", file=sys.stderr
@@ -276,37 +330,43 @@ class Trainer:
 
     def validate(self, board, losses: list[torch.Tensor]) -> None:
         """Evaluate on whole validation utterances, halve the rate where due, write checkpoints."""
-        model = self.evaluated.eval()
-        figures, predicted = self.validation.measure(model)
+        figures, predicted = self.validation.measure(self.evaluated.eval())
         rate = self.optimizer.param_groups[0]["lr"]
         row = {
             "step": self.step,
             "epoch": self.epoch,
             "seconds": self.seconds,
-            "loss": float(torch.stack(losses).mean()) if losses else math.nan,
+            "loss": self.mean_loss(losses),
             "learning_rate": rate,
             **figures,
         }
         losses.clear()
         self.history.append(row)
-        for name in ("loss", "learning_rate", *NAMES):
-            if not math.isnan(row[name]):
-                board.add_scalar(name, row[name], self.step)
         score = self.validation.score(figures)
         better = score > self.best
         self.best, self.stale = (score, 0) if better else (self.best, self.stale + 1)
         self.set_rate(plateau_rate(rate, self.stale, self.config))
-        if better:
-            self.draw_confusion(board, predicted)
-            # before last.pt: whoever is killed between the two goes on from the validation before
-            save_checkpoint(self.out_dir / "best.pt", model, self.state())
-        save_checkpoint(self.out_dir / "last.pt", model, self.state())
-        if (self.out_dir / "best.pt").exists():
-            os.utime(self.out_dir / "best.pt")  # as published, the newest checkpoint is the best
+        state = self.state()
+        if self.writes:
+            self.write(board, state, predicted if better else None)
         if self.progress:
             measured = [f"{NAMES[k]} {x:.1%}" for k, x in figures.items() if not math.isnan(x)]
             where = f"epoch {self.epoch + (self.batch > 0)}, update {self.step}"
             tqdm.write(f"{where}: validation {', '.join(measured)}", file=sys.stderr)
+
+    def write(self, board, state: dict[str, Any], predicted: list[str] | None) -> None:
+        """Write the checkpoints and figures of a validation; ``predicted`` is of a better model than before."""
+        row = self.history[-1]
+        for name in ("loss", "learning_rate", *NAMES):
+            if not math.isnan(row[name]):
+                board.add_scalar(name, row[name], self.step)
+        if predicted is not None:
+            self.draw_confusion(board, predicted)
+            # before last.pt: whoever is killed between the two goes on from the validation before
+            save_checkpoint(self.out_dir / "best.pt", self.evaluated, state)
+        save_checkpoint(self.out_dir / "last.pt", self.evaluated, state)
+        if (self.out_dir / "best.pt").exists():
+            os.utime(self.out_dir / "best.pt")  # as published, the newest checkpoint is the best
 
     def draw_confusion(self, board, predicted: list[str]) -> None:
         """Put the confusion matrix of the validation split on TensorBoard."""

@@ -7,6 +7,7 @@ import pandas as pd
 
 from .config import Config, InputError
 from .corpus import select
+from .distributed import gather, rank, world_size
 from .embeddings import forward_log_mels
 from .metrics import NAMES, accent_scores, classification_metrics, equal_error_rate, table_scores
 from .model import AccentNet
@@ -49,7 +50,7 @@ class Validation:
 
     def measure(self, model: AccentNet) -> tuple[dict[str, float], list[str]]:
         """The figures (NaN: not measured), and the accent that is predicted of each labelled row."""
-        embeddings, logits = forward_log_mels(model, self.log_mels)
+        embeddings, logits = self.forward_shared(model)
         place = {path: i for i, path in enumerate(self.paths)}
         own = [place[path] for path in self.rows["path"]]
         predicted = np.asarray(model.labels)[logits[own].argmax(axis=1)].tolist()
@@ -64,6 +65,14 @@ class Validation:
         elif self.criterion == "eer":
             figures["eer"] = equal_error_rate(*accent_scores(embeddings[own], self.rows))
         return figures, predicted
+
+    def forward_shared(self, model: AccentNet) -> tuple[np.ndarray, np.ndarray]:
+        """Embeddings and logits of all utterances; each process computes its share of them."""
+        parts = gather(forward_log_mels(model, self.log_mels[rank() :: world_size()]))
+        own = np.argsort(
+            np.concatenate([np.arange(i, len(self.paths), len(parts)) for i in range(len(parts))])
+        )
+        return tuple(np.concatenate(arrays)[own] for arrays in zip(*parts, strict=True))
 
     def score(self, figures: dict[str, float]) -> float:
         """What the best model is best in; more is better.
