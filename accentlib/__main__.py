@@ -5,7 +5,9 @@ import dataclasses
 import itertools
 import json
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 from .config import FEATURE_FIELDS, MODEL_FIELDS, PRESETS, Config, InputError
@@ -303,6 +305,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one verb; the exit status is 0, 1 (some files could not be used) or 2 (nothing was done)."""
     os.environ.setdefault("MPLBACKEND", "Agg")  # pictures go to files; no display is needed
     arguments = make_parser().parse_args(argv)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's end is the user's Ctrl-C
     try:
         return globals()[f"do_{arguments.verb}"](arguments)
     except (InputError, OSError) as error:

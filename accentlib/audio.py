@@ -7,6 +7,7 @@ import numpy as np
 import soundfile as sf
 
 from .config import InputError
+from .files import is_file
 
 AUDIO_SUFFIXES = (
     ".wav", ".flac", ".ogg", ".opus", ".mp3", ".oga", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".sph",
@@ -52,7 +53,7 @@ def audio_blocks(path: str | Path) -> Iterator[np.ndarray]:
     line that names it.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path}: no such file")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: empty file")
@@ -85,11 +86,12 @@ def native_rate(path: str | Path) -> int:
 
     Raises InputError if it is missing or not audio.
     """
+    if not is_file(path):
+        raise InputError(f"{path}: no such file")
     try:
         return sf.info(path).samplerate
     except (sf.LibsndfileError, RuntimeError, TypeError):
-        reason = "not readable as audio" if Path(path).is_file() else "no such file"
-        raise InputError(f"{path}: {reason}") from None
+        raise InputError(f"{path}: not readable as audio") from None
 
 
 def to_mono(wave: np.ndarray, rate: int, sample_rate: int, *, name: str = "wave") -> np.ndarray:

@@ -1,8 +1,9 @@
 """Checkpoints of plain types, written whole or not at all, read without running code."""
 
 import argparse
-import pickle
 import warnings
+import zipfile
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 
 from .config import Config, InputError
 from .files import replacing
-from .model import AccentNet, load_weights
+from .model import AccentNet, empty_model, load_weights
 from .published import from_published
 
 FORMAT = 1
@@ -39,8 +40,14 @@ def save_checkpoint(path: str | Path, model: AccentNet, training: dict[str, Any]
         "model": model.state_dict(),
         "training": training,
     }
+    _write(path, content)
+
+
+def _write(path: str | Path, content: dict[str, Any]) -> None:
+    buffer = BytesIO()  # onto a full disk PyTorch would write with an error that does not say so
+    torch.save(content, buffer)
     with replacing(path) as temporary:
-        torch.save(content, temporary)
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def _calibration_of(model: AccentNet) -> dict[str, float]:
@@ -56,9 +63,16 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def _check_format(content: dict[str, Any], path: str | Path) -> dict[str, Any]:
-    keys = {"format", "config", "labels", "model", "training"}
-    if not keys <= content.keys() or content["format"] != FORMAT:
+    kinds = {"format": int, "config": dict, "labels": list, "sounds": list, "model": dict}
+    whole = {"sounds": []} | content  # older than sounds are
+    fits = {"training"} <= whole.keys() and all(isinstance(whole.get(k), kind) for k, kind in kinds.items())
+    if not fits or content["format"] != FORMAT:
         raise InputError(f"{path}: not a checkpoint of accentlib (format {FORMAT})")
+    names = [*whole["labels"], *whole["sounds"], *whole["config"], *whole["model"]]
+    if not whole["labels"] or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path}: damaged (its labels, sounds, options and weights have no names)")
+    if not all(isinstance(weight, torch.Tensor) for weight in whole["model"].values()):
+        raise InputError(f"{path}: damaged (its weights are no tensors)")
     return content
 
 
@@ -72,7 +86,10 @@ def _load_plain(path: Path) -> dict[str, Any]:
             torch.serialization.safe_globals([argparse.Namespace]),
         ):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError):
+            if zipfile.is_zipfile(path):  # PyTorch checks no sums
+                with zipfile.ZipFile(path) as archive:
+                    assert archive.testzip() is None
+    except Exception:  # a damaged file can raise nearly anything
         raise InputError(
             f"{path}: not a readable checkpoint (damaged, or it holds more than weights and plain types)"
         ) from None
@@ -89,13 +106,13 @@ def load_model(path: str | Path = SHIPPED) -> AccentNet:
     Raises InputError if the checkpoint is not readable or its weights do not fit its configuration.
     """
     content = _load_plain(Path(path))
-    if isinstance(content.get("settings"), argparse.Namespace) and "model" in content:
+    if isinstance(content.get("settings"), argparse.Namespace) and isinstance(content.get("model"), dict):
         try:
             return from_published(content["model"], vars(content["settings"]))
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
     content = _check_format(content, path)
-    model = AccentNet(Config.from_dict(content["config"]), content["labels"], content.get("sounds", ()))
+    model = empty_model(Config.from_dict(content["config"]), content["labels"], content.get("sounds", ()))
     load_weights(model, content["model"], name=str(path))
     for name, value in _calibration(content, path).items():
         setattr(model, name, value)
@@ -118,6 +135,4 @@ def _calibration(content: dict[str, Any], path: str | Path) -> dict[str, float]:
 
 def save_calibrated(path: str | Path, model: AccentNet) -> None:
     """Write a model's calibration into its checkpoint; what else is in it stays."""
-    content = read_checkpoint(path) | {"calibration": _calibration_of(model)}
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    _write(path, read_checkpoint(path) | {"calibration": _calibration_of(model)})

@@ -8,6 +8,7 @@ import pandas as pd
 
 from .audio import AUDIO_SUFFIXES, native_rate
 from .config import InputError
+from .files import is_file
 from .listing import read_table
 from .pickles import read_made
 from .splits import SPLITS, split_by_speaker
@@ -119,10 +120,10 @@ def audio_beside(path: str) -> str | None:
     if not path.endswith(".pickle"):
         return path
     stem = path.removesuffix(".pickle")
-    return next((stem + suffix for suffix in AUDIO_SUFFIXES if Path(stem + suffix).is_file()), None)
+    return next((stem + suffix for suffix in AUDIO_SUFFIXES if is_file(stem + suffix)), None)
 
 
 def corpus_note(data: str | Path) -> str:
     """What a corpus's ``NOTE.txt`` says of every figure on it (say, that it is synthetic); often nothing."""
     note = Path(data).with_name("NOTE.txt") if Path(data).is_file() else Path(data) / "NOTE.txt"
-    return " ".join(note.read_text(encoding="utf-8").split()) if note.is_file() else ""
+    return " ".join(note.read_text(encoding="utf-8", errors="replace").split()) if note.is_file() else ""

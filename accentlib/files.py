@@ -14,12 +14,33 @@ if TYPE_CHECKING:
 def replacing(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside ``path`` to write under; on success it is renamed to ``path``.
 
-    So a reader sees the old file or the new one, never half of one, even if the writer is killed.
+    So a reader sees the old file or the new one, never half of one, even if the writer is killed. The name is this
+    process's own, for another one may be writing the same file.
     """
     path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
-    yield temporary
-    os.replace(temporary, path)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with naming(path):
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Let an OSError that names no file, such as that of a full disk, name this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether there is such a file; False, too, of what cannot be a path (too long, with a NUL)."""
+    return os.path.isfile(path)  # noqa: PTH113  pathlib's raises
 
 
 def write_table(path: str | Path, table: "pd.DataFrame") -> None:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from .audio import AUDIO_SUFFIXES, native_rate
 from .config import Config, InputError
 from .features import at_rate, file_log_mel, made_with
+from .files import is_file
 from .listing import read_table
 from .pickles import read_made, write_features
 from .store import file_stamp
@@ -22,10 +23,10 @@ def read_lines(path: str | Path, columns: int) -> Iterator[tuple[int, list[str]]
     Raises InputError if there is no such file, it is empty or not text, or a line has other columns.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path}: no such file")
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # names may hold what splitlines splits at
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file in UTF-8") from None
     if not any(line.strip() for line in lines):
@@ -36,16 +37,21 @@ def read_lines(path: str | Path, columns: int) -> Iterator[tuple[int, list[str]]
         values = [line.strip()] if columns == 1 else line.split()
         if len(values) != columns:
             raise InputError(
-                f"{path}: line {number} has {len(values)} columns, not {columns}: {line.strip()!r}"
+                f"{path}: line {number} has {len(values)} columns, not {columns}: {shown(line.strip())!r}"
             )
         yield number, values
 
 
+def shown(text: str) -> str:
+    """A path or a line as an error shows it: not at any length."""
+    return text if len(text) <= 200 else f"{text[:100]} ... {text[-50:]}"
+
+
 def find_audio(path: str) -> Path | None:
     """The audio file of a listed path: with its extension, or without it (``.wav`` is looked for first)."""
-    if path.lower().endswith(AUDIO_SUFFIXES) and Path(path).is_file():
+    if path.lower().endswith(AUDIO_SUFFIXES) and is_file(path):
         return Path(path)
-    return next((Path(path + s) for s in AUDIO_SUFFIXES if Path(path + s).is_file()), None)
+    return next((Path(path + s) for s in AUDIO_SUFFIXES if is_file(path + s)), None)
 
 
 def extract_list(list_path: str | Path, config: Config) -> tuple[int, int, dict[str, str]]:
@@ -72,7 +78,7 @@ def extract_list(list_path: str | Path, config: Config) -> tuple[int, int, dict[
     for number, (path,) in read_lines(list_path, 1):
         audio = find_audio(path)
         if audio is None:
-            problems[path] = f"{list_path}: line {number}: {path}: no such audio file (nor with .wav)"
+            problems[path] = f"{list_path}: line {number}: {shown(path)}: no such audio file (nor with .wav)"
         else:
             found.setdefault(str(audio), number)
     parallel = joblib.Parallel(n_jobs=-1, return_as="generator")
@@ -123,8 +129,8 @@ def feature_file(data_dir: str | Path | None, path: str, place: str) -> str:
     with_extension = path.lower().endswith((".pickle", *AUDIO_SUFFIXES))
     stem = path[: path.rindex(".")] if with_extension else path
     file = in_folder(data_dir, stem) + ".pickle"
-    if not Path(file).is_file():
-        raise InputError(f"{place}: {file}: no such feature file; accentlib features -i LIST makes it")
+    if not is_file(file):
+        raise InputError(f"{place}: {shown(file)}: no such feature file; accentlib features -i LIST makes it")
     return file
 
 

@@ -119,6 +119,18 @@ class AccentNet(nn.Module):
         return self.sound_layer(self.encode(log_mels, lengths)[0]).float().softmax(dim=-1)
 
 
+def empty_model(config: Config, labels: list[str], sounds: Sequence[str] = ()) -> AccentNet:
+    """A model without memory for its weights, which :func:`load_weights` is to bring.
+
+    Raises InputError if the configuration's sizes are beyond any memory.
+    """
+    try:
+        with torch.device("meta"):
+            return AccentNet(config, labels, sounds)
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"no model has such sizes ({str(error).splitlines()[0]})") from None
+
+
 def load_weights(model: AccentNet, weights: dict[str, torch.Tensor], *, name: str) -> None:
     """Put weights into a model; ``name`` is what an error calls them.
 
@@ -130,4 +142,6 @@ def load_weights(model: AccentNet, weights: dict[str, torch.Tensor], *, name: st
         there = tuple(weights[key].shape) if key in weights else "no such weight"
         if here != there:
             raise InputError(f"{name}: {key} is {there} in the checkpoint and {here} in the model")
+    if next(model.parameters()).is_meta:  # memory only for what is there, whatever sizes are claimed
+        model.to_empty(device="cpu")
     model.load_state_dict(weights)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .config import InputError
-from .files import replacing
+from .files import is_file, replacing
 
 MARK = b"\naccentlib features "  # begins the line behind the array that says how it was made
 TAIL = 4096  # bytes at the end in which that line is looked for
@@ -49,7 +49,7 @@ def read_pickle(path: str | Path) -> Any:
     Raises InputError if the file is missing, damaged, or holds other types.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path}: no such file")
     with path.open("rb") as file:
         try:

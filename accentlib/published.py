@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from .config import FEATURE_FIELDS, MODEL_FIELDS, PUBLISHED_NAMES, Config, InputError
-from .model import AccentNet, load_weights
+from .model import AccentNet, empty_model, load_weights
 
 RENAMED = (
     (r"^front_end\.conv(\d)(\d)\.", lambda m: f"front_end.blocks.{int(m[1]) - 1}.conv{m[2]}."),
@@ -72,8 +72,12 @@ def from_published(
     classes = plain(settings.get("num_accents", settings.get("num_spkrs")))  # the speaker version's name
     if not isinstance(classes, int) or classes < 1:
         raise InputError(f"the settings need num_accents, the number of classes, not {classes!r}")
-    model = AccentNet(published_config(settings), [str(label) for label in range(classes)])
-    used = {name: w for name, w in state_dict.items() if not name.startswith(UNUSED)}
+    if not all(isinstance(w, (torch.Tensor, np.ndarray)) for w in state_dict.values()):
+        raise InputError("its weights are no tensors")
+    used = {str(name): w for name, w in state_dict.items() if not str(name).startswith(UNUSED)}
     weights = {our_name(name): torch.as_tensor(w) for name, w in used.items()}
+    if not any(classes in w.shape for w in weights.values()):
+        raise InputError(f"num_accents is {classes}, which is the size of none of the weights")
+    model = empty_model(published_config(settings), [str(label) for label in range(classes)])
     load_weights(model, weights, name="published weights")
     return model.eval()

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from .config import Config, InputError
 from .features import file_log_mel, made_with
+from .files import naming
 from .parallel import on_all_cores
 
 LET_GO = 256  # clips after which what was read is left to the page cache
@@ -150,7 +151,11 @@ def add_clips(folder: Path, wanted: dict[str, list[int]], config: Config) -> dic
     rows = max((clip[2] + clip[3] for clip in clips.values()), default=0)
     os.truncate(data_file, HEADER + rows * 4 * config.n_mels)
     missing = [path for path, stamp in wanted.items() if path not in clips or clips[path][:2] != stamp]
-    with data_file.open("r+b") as data, index_file.open("a", encoding="utf-8", buffering=1) as index:
+    with (
+        naming(data_file),
+        data_file.open("r+b") as data,
+        index_file.open("a", encoding="utf-8", buffering=1) as index,
+    ):
         data.seek(0, os.SEEK_END)
         results = log_mels_of_files(missing, config, progress="features")
         for path, result in zip(missing, results, strict=True):
@@ -218,6 +223,6 @@ def file_stamp(path: str | Path) -> list[int]:
     """Size and change time (ns) of a file, zeros where there is none."""
     try:
         status = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in it
         return [0, 0]
     return [status.st_size, status.st_mtime_ns]

@@ -245,6 +245,8 @@ class Trainer:
         except Timeout:
             raise InputError(f"{self.out_dir}: another run writes there; name another --out_dir") from None
         with lock:
+            for left in self.out_dir.glob("*.tmp"):  # by a run that was killed while it wrote
+                left.unlink()
             with replacing(self.out_dir / "config.pkl") as temporary:
                 content = {**self.config.to_dict(), **self.sources, "labels": self.model.labels}
                 temporary.write_bytes(pickle.dumps(content, protocol=2))
