@@ -171,7 +171,8 @@ def do_features(arguments: argparse.Namespace) -> int:
     from .training import prepare
 
     config, out_dir, _ = settings(arguments)
-    _, store = prepare(read_corpus(arguments.data, seed=config.seed), config, out_dir / "features")
+    table = read_corpus(arguments.data, seed=config.seed)
+    _, store = prepare(table, config, out_dir / "features", scheduler=arguments.scheduler)
     print(f"features are in {store.folder}", file=sys.stderr)
     return report(store.problems)
 
@@ -183,7 +184,7 @@ def extract(arguments: argparse.Namespace) -> int:
     if arguments.data or arguments.out_dir:
         raise InputError("features takes -i or --data; with -i they are written beside the audio files")
     config = PRESETS[arguments.preset or "paper"](**config_flags(arguments))
-    extracted, unchanged, problems = extract_list(arguments.list, config)
+    extracted, unchanged, problems = extract_list(arguments.list, config, scheduler=arguments.scheduler)
     print(f"{extracted} files extracted, {unchanged} unchanged", file=sys.stderr)
     return report(problems)
 
@@ -268,9 +269,13 @@ def do_embed(arguments: argparse.Namespace) -> int:
     """accentlib embed"""
     import numpy as np
 
+    from .corpus import read_corpus
     from .embeddings import listen
 
-    answers = listen(_model(arguments), arguments.files)
+    if bool(arguments.files) == bool(arguments.data):
+        raise InputError("embed needs either audio files or --data")
+    files = arguments.files or list(read_corpus(arguments.data)["path"])
+    answers = listen(_model(arguments), files, scheduler=arguments.scheduler)
     output = Path(arguments.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as temporary, temporary.open("wb") as file:

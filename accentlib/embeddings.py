@@ -1,6 +1,7 @@
 """From clips to embeddings, accents and their probabilities."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from .config import Config, InputError
 from .data import length_buckets, pad
 from .features import at_rate, moments, normalise, wave_log_mel
 from .model import AccentNet
+from .parallel import TOGETHER, on_all_cores
 from .pooling import Weights
 from .store import FeatureStore, log_mels_of_files
 
@@ -88,7 +90,11 @@ def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[
 
 
 def listen(
-    model: AccentNet, clips: Clip | Sequence[Clip] | pd.DataFrame, *, store: FeatureStore | None = None
+    model: AccentNet,
+    clips: Clip | Sequence[Clip] | pd.DataFrame,
+    *,
+    store: FeatureStore | None = None,
+    scheduler: str = "",
 ) -> Answers:
     """Run the network over clips.
 
@@ -100,30 +106,44 @@ def listen(
         Audio files, or waves ``(samples,)`` or ``(samples, channels)`` in [-1, 1] with their rate in Hz.
     store : FeatureStore, optional
         Holds the features of files, made with the model's configuration, so that they need not be decoded.
+    scheduler : str
+        A Dask cluster that does it (:func:`accentlib.parallel.on_all_cores`).
     """
     if isinstance(clips, pd.DataFrame):
         clips = list(clips["path"])
     elif isinstance(clips, (str, Path, tuple)):
         clips = [clips]
-    names, embeddings, logits, problems = [], [], [], {}
-    for start in range(0, len(clips), CHUNK):
-        chunk = clips[start : start + CHUNK]
-        features = []
-        for name, result in _log_mels(model, chunk, start, store):
-            if isinstance(result, str):
-                problems[name] = result
-            else:
-                names.append(name)
-                features.append(result)
-        if features:
-            vectors, scores = forward_log_mels(model, features)
-            embeddings.append(vectors)
-            logits.append(scores)
-    if not names:
-        empty = np.empty((0, model.config.embedding_size), np.float32)
-        return Answers([], empty, np.empty((0, len(model.labels)), np.float32), problems)
-    probabilities = (torch.from_numpy(np.concatenate(logits)) / model.temperature).softmax(dim=1).numpy()
-    return Answers(names, np.concatenate(embeddings), probabilities, problems)
+    size = CHUNK // TOGETHER if scheduler else CHUNK
+    chunks = [(start, clips[start : start + size]) for start in range(0, len(clips), size)]
+    if scheduler:
+        parts = on_all_cores(partial(_listen_to_chunk, model, None), chunks, scheduler=scheduler)
+    else:
+        parts = (_listen_to_chunk(model, store, chunk) for chunk in chunks)
+    nothing = [np.empty((0, size), np.float32) for size in (model.config.embedding_size, len(model.labels))]
+    names, embeddings, probabilities, problems = [], [nothing[0]], [nothing[1]], {}
+    for part in parts:
+        names += part.names
+        embeddings.append(part.embeddings)
+        probabilities.append(part.probabilities)
+        problems |= part.problems
+    return Answers(names, np.concatenate(embeddings), np.concatenate(probabilities), problems)
+
+
+def _listen_to_chunk(
+    model: AccentNet, store: FeatureStore | None, chunk: tuple[int, Sequence[Clip]]
+) -> Answers:
+    """What the network says of clips; the number of the first of them comes with them."""
+    start, clips = chunk
+    names, features, problems = [], [], {}
+    for name, result in _log_mels(model, clips, start, store):
+        if isinstance(result, str):
+            problems[name] = result
+        else:
+            names.append(name)
+            features.append(result)
+    embeddings, logits = forward_log_mels(model, features)
+    probabilities = (torch.from_numpy(logits) / model.temperature).softmax(dim=1).numpy()
+    return Answers(names, embeddings, probabilities, problems)
 
 
 def _log_mels(model: AccentNet, clips: Sequence[Clip], start: int, store: FeatureStore | None = None):

@@ -109,6 +109,12 @@ def add_corpus_verbs(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def add_scheduler(parser: argparse.ArgumentParser) -> None:
+    """The address of a cluster."""
+    text = "let the workers of this Dask scheduler do it, tcp://HOST:8786"
+    parser.add_argument("--scheduler", default="", help=text)
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all verbs."""
     parser = Parser(prog="accentlib", description="Learn accents from speech.")
@@ -140,6 +146,7 @@ def make_parser() -> argparse.ArgumentParser:
         if verb == "features":
             names = ("-i", "--list", "--audioFilesList")
             sub.add_argument(*names, dest="list", help="audio paths; features are written beside them")
+            add_scheduler(sub)
         if verb == "compare":
             sub.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="default: 1 2 3")
         if verb == "finetune":
@@ -190,8 +197,9 @@ def make_parser() -> argparse.ArgumentParser:
             sub.add_argument("--output", help="CSV file to write: a, b, client, score")
         if verb == "embed":
             sub.add_argument("--output", required=True, help="the .npz file to write: paths, embeddings")
+            sub.add_argument("--data", help=f"{CORPUS}, instead of files")
+            add_scheduler(sub)
         if verb in ("embed", "predict"):
-            sub.add_argument(
-                "files", nargs="+", metavar="FILE", help="audio that soundfile reads, or a .pickle"
-            )
+            text = "audio that soundfile reads, or a .pickle"
+            sub.add_argument("files", nargs="*" if verb == "embed" else "+", metavar="FILE", help=text)
     return parser

@@ -1,18 +1,17 @@
 """The published workflow's text files: lists of audio, labels, pairs, and tables of label names."""
 
-import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-import joblib
 import pandas as pd
-from tqdm import tqdm
 
 from .audio import AUDIO_SUFFIXES, native_rate
 from .config import Config, InputError
 from .features import at_rate, file_log_mel, made_with
 from .files import is_file
 from .listing import read_table
+from .parallel import on_all_cores
 from .pickles import read_made, write_features
 from .store import file_stamp
 
@@ -54,7 +53,9 @@ def find_audio(path: str) -> Path | None:
     return next((Path(path + s) for s in AUDIO_SUFFIXES if is_file(path + s)), None)
 
 
-def extract_list(list_path: str | Path, config: Config) -> tuple[int, int, dict[str, str]]:
+def extract_list(
+    list_path: str | Path, config: Config, *, scheduler: str = ""
+) -> tuple[int, int, dict[str, str]]:
     """Write ``<path>.pickle`` beside each audio file of a list, on all cores.
 
     Parameters
@@ -63,6 +64,8 @@ def extract_list(list_path: str | Path, config: Config) -> tuple[int, int, dict[
         A text file with an audio path a line, with or without its extension.
     config : Config
         The features. A ``sample_rate`` of 0 keeps each file's own.
+    scheduler : str
+        A Dask cluster that does it (:func:`accentlib.parallel.on_all_cores`).
 
     Returns
     -------
@@ -81,11 +84,10 @@ def extract_list(list_path: str | Path, config: Config) -> tuple[int, int, dict[
             problems[path] = f"{list_path}: line {number}: {shown(path)}: no such audio file (nor with .wav)"
         else:
             found.setdefault(str(audio), number)
-    parallel = joblib.Parallel(n_jobs=-1, return_as="generator")
-    results = parallel(joblib.delayed(extract_file)(path, config) for path in found)
-    bar = tqdm(results, "features", total=len(found), unit=" files", file=sys.stderr, disable=None)
+    function = partial(extract_file, config=config)
+    results = on_all_cores(function, list(found), progress="features", scheduler=scheduler)
     extracted = unchanged = 0
-    for (path, number), result in zip(found.items(), bar, strict=True):
+    for (path, number), result in zip(found.items(), results, strict=True):
         if isinstance(result, str):
             problems[path] = f"{list_path}: line {number}: {result}"
         else:

@@ -1,31 +1,76 @@
-"""One function over many files, on all cores."""
+"""One function over many files, on all cores, or on the machines of a Dask cluster."""
 
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import joblib
 from tqdm import tqdm
 
+from .config import InputError
+
+TOGETHER = 16  # files that are sent to a cluster as one task
+PATIENCE = 60  # s to wait for a scheduler and its first worker
+
 
 def on_all_cores(
-    function: Callable[[str], Any], paths: Sequence[str], *, progress: str | None = None
+    function: Callable[[Any], Any], items: Sequence[Any], *, progress: str | None = None, scheduler: str = ""
 ) -> Iterator[Any]:
-    """Yield ``function(path)`` of each path, in order.
+    """Yield ``function(item)`` of each item, in order.
 
     Threads, for decoding, FFT and matrix product all release the interpreter lock.
 
     Parameters
     ----------
     function : callable
-        Of one path.
-    paths : sequence of str
-        Files.
+        Of one path, say.
+    items : sequence
+        Files, say.
     progress : str, optional
         What a bar on stderr says, if it is a terminal.
+    scheduler : str
+        Address of a Dask scheduler whose workers do it instead, ``tcp://HOST:8786``. They need accentlib, and
+        see the same files. What a worker had not handed over when it died is done again by another one.
     """
-    parallel = joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator", pre_dispatch="4*n_jobs")
-    results = parallel(joblib.delayed(function)(path) for path in paths)
+    if scheduler:
+        results = _on_cluster(function, items, scheduler)
+    else:
+        parallel = joblib.Parallel(
+            n_jobs=-1, prefer="threads", return_as="generator", pre_dispatch="4*n_jobs"
+        )
+        results = parallel(joblib.delayed(function)(item) for item in items)
     if progress is None:
         return results
-    return iter(tqdm(results, progress, total=len(paths), unit=" clips", file=sys.stderr, disable=None))
+    return iter(tqdm(results, progress, total=len(items), unit=" clips", file=sys.stderr, disable=None))
+
+
+def _on_cluster(function: Callable[[Any], Any], items: Sequence[Any], scheduler: str) -> Iterator[Any]:
+    try:
+        from distributed import Client
+        from distributed.scheduler import KilledWorker
+    except ImportError:
+        raise InputError("--scheduler needs Dask: pip install 'accentlib[cluster]'") from None
+    try:
+        client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except (OSError, ValueError):
+        raise InputError(f"{scheduler}: no Dask scheduler with a worker answers there") from None
+    with client:
+        waiting: deque = deque()
+        try:
+            for start in range(0, len(items), TOGETHER):
+                waiting.append(client.submit(_each, function, items[start : start + TOGETHER], pure=False))
+                while len(waiting) > 4 * max(1, sum(client.nthreads().values())):  # results do not pile up
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        except (KilledWorker, ImportError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"{scheduler}: {reason} (do the workers have this accentlib, and enough memory?)"
+            ) from None
+
+
+def _each(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    return [function(item) for item in items]

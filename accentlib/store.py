@@ -83,13 +83,15 @@ def try_log_mel(config: Config, path: str) -> np.ndarray | str:
 
 
 def log_mels_of_files(
-    paths: list[str], config: Config, *, progress: str | None = None
+    paths: list[str], config: Config, *, progress: str | None = None, scheduler: str = ""
 ) -> Iterator[np.ndarray | str]:
-    """Yield log-mels (or the line that says what is wrong) of each file, in order, on all cores."""
-    return on_all_cores(partial(try_log_mel, config), paths, progress=progress)
+    """Yield log-mels (or the line that says what is wrong) of each file, in order, on all cores (or a cluster)."""
+    return on_all_cores(partial(try_log_mel, config), paths, progress=progress, scheduler=scheduler)
 
 
-def open_store(table: pd.DataFrame, folder: str | Path, config: Config) -> FeatureStore:
+def open_store(
+    table: pd.DataFrame, folder: str | Path, config: Config, *, scheduler: str = ""
+) -> FeatureStore:
     """Compute the features of a corpus; what is there already and still true is kept.
 
     So an interrupted run goes on where it was, and a corpus that has grown costs what is new in it.
@@ -102,6 +104,8 @@ def open_store(table: pd.DataFrame, folder: str | Path, config: Config) -> Featu
         Where the store is, or is made.
     config : Config
         Its ``sample_rate`` must be set. With other numbers than the store's, it is made anew.
+    scheduler : str
+        A Dask cluster that computes (:func:`accentlib.parallel.on_all_cores`); this process writes.
 
     Returns
     -------
@@ -116,7 +120,7 @@ def open_store(table: pd.DataFrame, folder: str | Path, config: Config) -> Featu
     if not all(path in clips and clips[path][:2] == stamp for path, stamp in wanted.items()):
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(folder):
-            clips = add_clips(folder, wanted, config)
+            clips = add_clips(folder, wanted, config, scheduler)
     clips = {path: clips[path] for path in wanted}
     if all(clip[-1] for clip in clips.values()):
         raise InputError(f"no clip could be read; the first: {next(iter(clips.values()))[-1]}")
@@ -133,7 +137,9 @@ def _alone(folder: Path) -> AbstractContextManager:
         return lock.acquire()
 
 
-def add_clips(folder: Path, wanted: dict[str, list[int]], config: Config) -> dict[str, list]:
+def add_clips(
+    folder: Path, wanted: dict[str, list[int]], config: Config, scheduler: str = ""
+) -> dict[str, list]:
     """Compute what is not there, and append it; the index of all clips.
 
     Killed at any moment, it leaves whole clips with their lines, and perhaps the start of another one,
@@ -157,7 +163,7 @@ def add_clips(folder: Path, wanted: dict[str, list[int]], config: Config) -> dic
         index_file.open("a", encoding="utf-8", buffering=1) as index,
     ):
         data.seek(0, os.SEEK_END)
-        results = log_mels_of_files(missing, config, progress="features")
+        results = log_mels_of_files(missing, config, progress="features", scheduler=scheduler)
         for path, result in zip(missing, results, strict=True):
             problem, frames = (result, 0) if isinstance(result, str) else ("", len(result))
             if frames:

@@ -32,11 +32,13 @@ from .store import FeatureStore, open_store
 from .validation import Validation
 
 
-def prepare(table: pd.DataFrame, config: Config, folder: str | Path) -> tuple[Config, FeatureStore]:
-    """Settle the sample rate and compute the features, in ``folder``."""
+def prepare(
+    table: pd.DataFrame, config: Config, folder: str | Path, *, scheduler: str = ""
+) -> tuple[Config, FeatureStore]:
+    """Settle the sample rate and compute the features, in ``folder`` (:func:`accentlib.open_store`)."""
     if config.sample_rate == 0:
         config = config.replace(sample_rate=corpus_sample_rate(list(table["path"])))
-    return config, open_store(table, folder, config)
+    return config, open_store(table, folder, config, scheduler=scheduler)
 
 
 def training_sounds(sounds: pd.DataFrame | None, train: pd.DataFrame, config: Config) -> FrameSounds | None:
