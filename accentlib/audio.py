@@ -37,17 +37,19 @@ def load_audio(path: str | Path, sample_rate: int) -> np.ndarray:
     Raises InputError if the file is missing, empty, not audio, truncated or silent; one line that names
     it.
     """
-    wave = np.concatenate([block.mean(axis=1) for block in audio_blocks(path)])
-    return to_mono(wave, native_rate(path), sample_rate, name=str(path))
+    rates, blocks = zip(*((rate, _mean_channel(block)) for rate, block in audio_blocks(path)), strict=True)
+    return to_mono(np.concatenate(blocks), rates[0], sample_rate, name=str(path))
 
 
-def audio_blocks(path: str | Path) -> Iterator[np.ndarray]:
+def audio_blocks(path: str | Path) -> Iterator[tuple[int, np.ndarray]]:
     """Read a file piece by piece, as it is: an hour in stereo would not fit into a small memory.
 
     Yields
     ------
-    np.ndarray
-        ``(samples, channels)``, float32 in [-1, 1], about a million samples.
+    rate : int
+        Hz.
+    block : np.ndarray
+        ``(samples, channels)``, float32 in [-1, 1], a million samples at most.
 
     Raises InputError if the file is missing, empty, not audio or truncated (after its last block); one
     line that names it.
@@ -64,11 +66,12 @@ def audio_blocks(path: str | Path) -> Iterator[np.ndarray]:
                 raise InputError(
                     f"{path}: its header says {file.samplerate} samples a second, which is not speech"
                 )
-            while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
+            # no larger than what is left, for memory that is not used costs time too; a header may promise too little
+            while len(block := file.read(_left(file, samples), dtype="float32", always_2d=True)):
                 if not np.isfinite(block).all():
                     raise InputError(f"{path}: contains samples that are not numbers (NaN or infinite)")
                 samples += len(block)
-                yield block
+                yield file.samplerate, block
             truncated = samples < file.frames or _is_cut_short(path, file)
     except (sf.LibsndfileError, RuntimeError, OSError) as error:
         reason = str(error).rsplit(": ", 1)[-1].rstrip(".")
@@ -79,6 +82,16 @@ def audio_blocks(path: str | Path) -> Iterator[np.ndarray]:
         raise InputError(f"{path}: truncated (the end of the file is missing)")
     if not samples:
         raise InputError(f"{path}: no samples in it")
+
+
+def _left(file: sf.SoundFile, samples: int) -> int:
+    """How many samples to read next, after so many."""
+    return min(BLOCK, max(1024, file.frames - samples))
+
+
+def _mean_channel(wave: np.ndarray) -> np.ndarray:
+    """``(samples, channels)`` to ``(samples,)``."""
+    return wave[:, 0] if wave.shape[1] == 1 else wave.mean(axis=1)
 
 
 def native_rate(path: str | Path) -> int:
@@ -115,7 +128,7 @@ def to_mono(wave: np.ndarray, rate: int, sample_rate: int, *, name: str = "wave"
     """
     wave = np.asarray(wave, dtype=np.float32)
     if wave.ndim == 2:
-        wave = wave.mean(axis=1)
+        wave = _mean_channel(wave)
     if not len(wave) or np.ptp(wave) < 2 * SILENCE:  # a constant is silence too
         raise InputError(f"{name}: {SILENT}")
     if sample_rate not in (0, rate):

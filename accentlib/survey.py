@@ -40,7 +40,7 @@ def _measured(path: str) -> dict[str, Any]:
     samples = runs = 0
     energy, peak, low, high = 0.0, 0.0, np.inf, -np.inf
     content = hashlib.blake2b(digest_size=16)
-    for block in audio_blocks(path):
+    for _, block in audio_blocks(path):
         mono, flat = block.mean(axis=1), np.abs(block) >= FULL_SCALE
         samples += len(block)
         # three samples in a row: the wave's top is cut off
