@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from accentlib.config import FRONT_ENDS, POOLINGS, Config, InputError
+from accentlib.front_end import VGGBlock, zero_padding
 from accentlib.loss import AMSoftmax
 from accentlib.model import AccentNet
 from accentlib.pooling import DoubleMultiHeadAttentionPooling, dropped_heads, make_pooling
@@ -146,3 +147,19 @@ def test_a_batch_of_one_and_a_single_frame(tiny):
 def test_heads_must_divide_the_encoder():
     with pytest.raises(InputError, match="heads_number 7 does not divide"):
         Config(kernel_size=16, heads_number=7)
+
+
+def test_the_order_of_relu_and_maximum_changes_neither_result_nor_gradient(tiny):
+    """Also where padding is within the last window."""
+    torch.manual_seed(0)
+    block = VGGBlock(3, 4, batch_norm=False)
+    lengths = torch.tensor([7, 10])
+    x = torch.randn(2, 3, 10, 6)
+    own = block(zero_padding(x, lengths), lengths)[0]
+    plain = zero_padding(F.relu(block.conv1(zero_padding(x, lengths))), lengths)
+    plain = F.max_pool2d(zero_padding(F.relu(block.conv2(plain)), lengths), 2, ceil_mode=True)
+    assert torch.equal(own, plain)
+    for a, b in zip(
+        *(torch.autograd.grad(y.sin().sum(), [*block.parameters()]) for y in (own, plain)), strict=True
+    ):
+        torch.testing.assert_close(a, b)
