@@ -124,13 +124,14 @@ def _calibration(content: dict[str, Any], path: str | Path) -> dict[str, float]:
     if "calibration" not in content:
         return {}
     calibration = content["calibration"]
-    try:
-        numbers = {name: float(calibration[name]) for name in CALIBRATION}
-        if all(low <= numbers[name] <= high for name, (low, high) in CALIBRATION.items()):
+    if isinstance(calibration, dict):
+        numbers = {name: calibration.get(name) for name in CALIBRATION}
+        if all(
+            type(x) in (int, float) and low <= x <= high
+            for x, (low, high) in zip(numbers.values(), CALIBRATION.values(), strict=True)
+        ):
             return numbers
-    except (KeyError, TypeError, ValueError):
-        pass
-    raise InputError(f"{path}: its calibration {calibration!r} cannot be used")
+    raise InputError(f"{path}: its calibration {calibration!r:.200} cannot be used")
 
 
 def save_calibrated(path: str | Path, model: AccentNet) -> None:
