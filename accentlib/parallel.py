@@ -3,6 +3,7 @@
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import joblib
@@ -10,7 +11,8 @@ from tqdm import tqdm
 
 from .config import InputError
 
-TOGETHER = 16  # files that are sent to a cluster as one task
+TOGETHER = 16  # files in one task
+MANY = 1000  # files from which on processes are worth their start; threads mostly wait for each other
 PATIENCE = 60  # s to wait for a scheduler and its first worker
 
 
@@ -33,19 +35,23 @@ def on_all_cores(
         Address of a Dask scheduler whose workers do it instead, ``tcp://HOST:8786``. They need accentlib, and
         see the same files. What a worker had not handed over when it died is done again by another one.
     """
+    chunks = [items[start : start + TOGETHER] for start in range(0, len(items), TOGETHER)]
     if scheduler:
-        results = _on_cluster(function, items, scheduler)
+        parts = _on_cluster(function, chunks, scheduler)
     else:
         parallel = joblib.Parallel(
             n_jobs=-1, prefer="threads", return_as="generator", pre_dispatch="4*n_jobs"
         )
-        results = parallel(joblib.delayed(function)(item) for item in items)
+        parts = parallel(joblib.delayed(_each)(function, chunk) for chunk in chunks)
+    results = chain.from_iterable(parts)
     if progress is None:
         return results
     return iter(tqdm(results, progress, total=len(items), unit=" clips", file=sys.stderr, disable=None))
 
 
-def _on_cluster(function: Callable[[Any], Any], items: Sequence[Any], scheduler: str) -> Iterator[Any]:
+def _on_cluster(
+    function: Callable[[Any], Any], chunks: list[Sequence[Any]], scheduler: str
+) -> Iterator[list[Any]]:
     try:
         from distributed import Client
         from distributed.scheduler import KilledWorker
@@ -59,12 +65,12 @@ def _on_cluster(function: Callable[[Any], Any], items: Sequence[Any], scheduler:
     with client:
         waiting: deque = deque()
         try:
-            for start in range(0, len(items), TOGETHER):
-                waiting.append(client.submit(_each, function, items[start : start + TOGETHER], pure=False))
+            for chunk in chunks:
+                waiting.append(client.submit(_each, function, chunk, pure=False))
                 while len(waiting) > 4 * max(1, sum(client.nthreads().values())):  # results do not pile up
-                    yield from waiting.popleft().result()
+                    yield waiting.popleft().result()
             while waiting:
-                yield from waiting.popleft().result()
+                yield waiting.popleft().result()
         except (KilledWorker, ImportError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(
