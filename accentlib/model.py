@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from .config import Config, InputError
 from .distributed import BatchNorm1d
@@ -119,13 +120,20 @@ class AccentNet(nn.Module):
         return self.sound_layer(self.encode(log_mels, lengths)[0]).float().softmax(dim=-1)
 
 
+class _Undrawn(TorchFunctionMode):
+    """Leaves weights undrawn: to draw normal numbers that have no memory, torch imports its compiler (2 s)."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        return args[0] if func is torch.Tensor.normal_ else func(*args, **(kwargs or {}))
+
+
 def empty_model(config: Config, labels: list[str], sounds: Sequence[str] = ()) -> AccentNet:
     """A model without memory for its weights, which :func:`load_weights` is to bring.
 
     Raises InputError if the configuration's sizes are beyond any memory.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Undrawn():
             return AccentNet(config, labels, sounds)
     except (RuntimeError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"no model has such sizes ({str(error).splitlines()[0]})") from None
