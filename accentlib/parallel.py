@@ -3,6 +3,7 @@
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from itertools import chain
 from typing import Any
 
@@ -12,7 +13,8 @@ from tqdm import tqdm
 from .config import InputError
 
 TOGETHER = 16  # files in one task
-MANY = 1000  # files from which on processes are worth their start; threads mostly wait for each other
+MANY = 2000  # files from which on processes are worth their start (2 s)
+LONGEST = 3600  # s that one task may take
 PATIENCE = 60  # s to wait for a scheduler and its first worker
 
 
@@ -21,7 +23,7 @@ def on_all_cores(
 ) -> Iterator[Any]:
     """Yield ``function(item)`` of each item, in order.
 
-    Threads, for decoding, FFT and matrix product all release the interpreter lock.
+    Processes where there are many: a clip is many short calls, for which threads wait for each other.
 
     Parameters
     ----------
@@ -39,14 +41,24 @@ def on_all_cores(
     if scheduler:
         parts = _on_cluster(function, chunks, scheduler)
     else:
-        parallel = joblib.Parallel(
-            n_jobs=-1, prefer="threads", return_as="generator", pre_dispatch="4*n_jobs"
-        )
-        parts = parallel(joblib.delayed(_each)(function, chunk) for chunk in chunks)
+        parts = _on_cores(function, chunks, "processes" if len(items) >= MANY else "threads")
     results = chain.from_iterable(parts)
     if progress is None:
         return results
     return iter(tqdm(results, progress, total=len(items), unit=" clips", file=sys.stderr, disable=None))
+
+
+def _on_cores(
+    function: Callable[[Any], Any], chunks: list[Sequence[Any]], prefer: str
+) -> Iterator[list[Any]]:
+    options = {"return_as": "generator", "pre_dispatch": "4*n_jobs", "timeout": LONGEST}
+    parallel = joblib.Parallel(n_jobs=-1, prefer=prefer, **options)
+    try:
+        yield from parallel(joblib.delayed(_each)(function, chunk) for chunk in chunks)
+    except (BrokenProcessPool, TimeoutError):  # killed while it handed over a result, it is waited for
+        raise InputError(
+            "one of the processes died, of too little memory perhaps; call it again to go on"
+        ) from None
 
 
 def _on_cluster(

@@ -26,6 +26,7 @@ from accentlib.config import InputError
 from accentlib.corpus import read_corpus
 from accentlib.lists import read_lines
 from accentlib.model import AccentNet
+from accentlib.parallel import on_all_cores
 from accentlib.pickles import read_pickle
 from accentlib.store import open_store
 from accentlib.training import Trainer
@@ -167,6 +168,22 @@ def test_gradients_that_are_no_numbers_stop_it_and_spoil_nothing(tmp_path, corpu
     assert done.returncode == 2 and (out / "last.pt").read_bytes() == before
     step = read_checkpoint(out / "last.pt")["training"]["counters"]["step"]
     assert f"{out / 'last.pt'} is of update {step}" in last_line(done) and "learning_rate" in last_line(done)
+
+
+def dies_at(marker, item):
+    """A function of one file that kills its process at the first meeting with one of them."""
+    if item == 40 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def test_a_process_that_dies_is_said_in_a_line_and_the_next_call_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("accentlib.parallel.MANY", 10)
+    function = functools.partial(dies_at, tmp_path / "marker")
+    with pytest.raises(InputError, match="one of the processes died"):
+        list(on_all_cores(function, range(100)))
+    assert list(on_all_cores(function, range(100))) == list(range(100))
 
 
 # files that would run code
