@@ -8,12 +8,13 @@ from itertools import chain
 from typing import Any
 
 import joblib
+from joblib.externals.loky import get_reusable_executor
 from tqdm import tqdm
 
 from .config import InputError
 
 TOGETHER = 16  # files in one task
-MANY = 2000  # files from which on processes are worth their start (2 s)
+MANY = 2000  # files from which on processes are worth their start (2 s); threads only wait for each other
 LONGEST = 3600  # s that one task may take
 PATIENCE = 60  # s to wait for a scheduler and its first worker
 
@@ -23,7 +24,7 @@ def on_all_cores(
 ) -> Iterator[Any]:
     """Yield ``function(item)`` of each item, in order.
 
-    Processes where there are many: a clip is many short calls, for which threads wait for each other.
+    In a process a core where there are many files; few are done before processes have started.
 
     Parameters
     ----------
@@ -40,25 +41,25 @@ def on_all_cores(
     chunks = [items[start : start + TOGETHER] for start in range(0, len(items), TOGETHER)]
     if scheduler:
         parts = _on_cluster(function, chunks, scheduler)
+    elif len(items) >= MANY:
+        parts = _in_processes(function, chunks)
     else:
-        parts = _on_cores(function, chunks, "processes" if len(items) >= MANY else "threads")
+        parts = (_each(function, chunk) for chunk in chunks)
     results = chain.from_iterable(parts)
     if progress is None:
         return results
     return iter(tqdm(results, progress, total=len(items), unit=" clips", file=sys.stderr, disable=None))
 
 
-def _on_cores(
-    function: Callable[[Any], Any], chunks: list[Sequence[Any]], prefer: str
-) -> Iterator[list[Any]]:
+def _in_processes(function: Callable[[Any], Any], chunks: list[Sequence[Any]]) -> Iterator[list[Any]]:
     options = {"return_as": "generator", "pre_dispatch": "4*n_jobs", "timeout": LONGEST}
-    parallel = joblib.Parallel(n_jobs=-1, prefer=prefer, **options)
     try:
-        yield from parallel(joblib.delayed(_each)(function, chunk) for chunk in chunks)
+        yield from joblib.Parallel(n_jobs=-1, **options)(joblib.delayed(_each)(function, x) for x in chunks)
     except (BrokenProcessPool, TimeoutError):  # killed while it handed over a result, it is waited for
         raise InputError(
             "one of the processes died, of too little memory perhaps; call it again to go on"
         ) from None
+    get_reusable_executor().shutdown()  # they hold memory, and a process that multiprocessing made waits for them
 
 
 def _on_cluster(
