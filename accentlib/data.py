@@ -199,7 +199,7 @@ def training_loader(
     )
 
 
-def length_buckets(lengths: Sequence[int], frames_a_batch: int = 16_000) -> list[list[int]]:
+def length_buckets(lengths: Sequence[int], frames_a_batch: int = 8_000) -> list[list[int]]:
     """Group indices of like lengths, so that a padded batch holds about so many frames and little padding."""
     order = sorted(range(len(lengths)), key=lambda i: lengths[i])
     buckets: list[list[int]] = []

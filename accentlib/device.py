@@ -1,5 +1,8 @@
 """Where and in what precision the network computes."""
 
+import ctypes
+import sys
+
 import torch
 
 from .config import InputError
@@ -29,3 +32,14 @@ def get_precision(name: str, device: torch.device) -> torch.dtype:
             fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
         name = "bfloat16" if fast else "float32"
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep blocks of up to 32 MB that are freed, for they are asked for again at once.
+
+    glibc gives large ones back to the system each time, which then has to clear their pages anew: a fifth of the
+    time of a training step of 64 channels. Other systems' libraries are left as they are.
+    """
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
+        library.mallopt(-3, 32 * 2**20)  # M_MMAP_THRESHOLD; 32 MB is its maximum
+        library.mallopt(-1, 2**30)  # M_TRIM_THRESHOLD

@@ -12,6 +12,7 @@ import torch
 from .audio import to_mono
 from .config import Config, InputError
 from .data import length_buckets, pad
+from .device import keep_freed_memory
 from .features import at_rate, moments, normalise, wave_log_mel
 from .model import AccentNet
 from .parallel import TOGETHER, on_all_cores
@@ -113,6 +114,7 @@ def listen(
         clips = list(clips["path"])
     elif isinstance(clips, (str, Path, tuple)):
         clips = [clips]
+    keep_freed_memory()
     size = CHUNK // TOGETHER if scheduler else CHUNK
     chunks = [(start, clips[start : start + size]) for start in range(0, len(clips), size)]
     if scheduler:

@@ -21,7 +21,7 @@ from .checkpoint import load_model, read_checkpoint, save_checkpoint
 from .config import Config, InputError
 from .corpus import corpus_sample_rate, select
 from .data import training_loader
-from .device import get_device, get_precision
+from .device import get_device, get_precision, keep_freed_memory
 from .distributed import gather, parallel, rank, wait
 from .files import replacing
 from .metrics import NAMES
@@ -110,6 +110,7 @@ class Trainer:
         if unknown:
             raise InputError(f"accent {unknown[0]!r} is in the validation split and not in train")
         torch.manual_seed(self.config.seed)
+        keep_freed_memory()
         self.device = get_device(self.config.device)
         self.precision = get_precision(self.config.precision, self.device)
         frame_sounds = training_sounds(sounds, train, self.config)
