@@ -45,8 +45,9 @@ def zero_padding(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
     """Set the frames past each utterance's end to zero: ``(batch, channels, frames, mels)``."""
     if lengths is None:
         return x
+    mask = frame_mask(lengths, x.shape[2])[:, None, :, None].to(x.dtype)
     # A product keeps channels_last and is as fast as nothing; masked_fill takes as long as the network.
-    return x * frame_mask(lengths, x.shape[2])[:, None, :, None].to(x.dtype)
+    return x * mask if torch.is_grad_enabled() else x.mul_(mask)
 
 
 class VGG(nn.Module):
