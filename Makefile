@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: run test unit notebooks lab check clean
+.PHONY: run test unit notebooks test-browser bench fuzz lab check clean
 
 run: $(INSTALLED)  ## train on the bundled corpus, test on unseen voices, draw the pictures
 	$(BIN)/accentlib run --data data/accents_mini
@@ -15,6 +15,18 @@ unit: $(INSTALLED)
 
 notebooks: $(INSTALLED)
 	$(BIN)/python -m pytest -q --nbval notebooks
+
+test-browser: $(INSTALLED)  ## the map and every notebook in a real browser; needs chromium (apt install chromium)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[browser]"
+	$(BIN)/python -m pytest -q tests/browser
+
+bench: $(INSTALLED)  ## speed against the published way, 20 min: benchmarks.json and a table; let nothing else run
+	mkdir -p runs
+	$(BIN)/python -m pytest -q tests/benchmarks/bench_*.py --benchmark-json=runs/benchmarks_raw.json --benchmark-columns=median
+	$(BIN)/python tests/benchmarks/ratios.py runs/benchmarks_raw.json benchmarks.json
+
+fuzz: $(INSTALLED)  ## 10,000 inputs for every reader of files
+	FUZZ=10000 $(BIN)/python -m pytest -q tests/test_fuzz.py
 
 lab: $(INSTALLED)  ## open the first notebook in JupyterLab
 	$(BIN)/jupyter lab --allow-root notebooks/01_feature_extraction.ipynb

@@ -1,9 +1,9 @@
 """Accents from speech: log-mels, a VGG, Double Multi-Head Attention, AM-Softmax, and pictures of it.
 
-Modules in the order that data flows: config, files, audio, pickles, features, parallel, splits, listing,
+Modules in the order that data flows: config, files, audio, pickles, features, parallel, distributed, splits, listing,
 corpus, layouts, download, known, survey, manifest, store, lists, sounds, alignment, augment, data, front_end,
 pooling, loss, model, published, checkpoint, embeddings, metrics, calibration, classical, device, optimizer,
-validation, training, plots, experiment, comparison, crossvalidation, explanation, and the command line
+validation, training, plots, experiment, comparison, crossvalidation, explanation, map_page, recorder, exercises, and the command line
 (flags, __main__).
 """
 
@@ -37,6 +37,9 @@ _HOMES = {
     "experiment": ("evaluate", "run", "score_pairs"),
     "explanation": ("attention_by_sound", "frame_attention", "hide_sounds"),
     "crossvalidation": ("cross_validate",),
+    "map_page": ("accent_map",),
+    "recorder": ("Recorder",),
+    "exercises": ("check",),
     "comparison": ("compare", "comparison_table", "eer_change"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -306,6 +306,25 @@ def do_score(arguments: argparse.Namespace) -> int:
     return report(problems)
 
 
+def do_map(arguments: argparse.Namespace) -> int:
+    """accentlib map"""
+    import pandas as pd
+
+    from .corpus import corpus_note, read_corpus, select
+    from .map_page import accent_map
+
+    table = read_corpus(arguments.data)
+    if arguments.split:
+        table = pd.concat([select(table, split) for split in arguments.split])
+    name = Path(arguments.data).absolute()
+    title = f"Accents of {(name.parent if name.is_file() else name).name}"
+    note = corpus_note(arguments.data)
+    size = {"megabytes": arguments.megabytes}
+    problems = accent_map(_model(arguments), table, arguments.output, title=title, note=note, **size)
+    print(f"{arguments.output}: open it in a browser", file=sys.stderr)
+    return report(problems)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; the exit status is 0, 1 (some files could not be used) or 2 (nothing was done)."""
     os.environ.setdefault("MPLBACKEND", "Agg")  # pictures go to files; no display is needed

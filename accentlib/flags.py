@@ -174,6 +174,7 @@ def make_parser() -> argparse.ArgumentParser:
         "embed": "embeddings of audio files, as an .npz file",
         "predict": "accent and probability of audio files, as CSV",
         "score": "cosine scores of pairs, EER and minDCF, as JSON",
+        "map": "a web page of a corpus's clips: see them, hear them, see what the network attends to",
     }.items():
         sub = verbs.add_parser(verb, help=text, description=text)
         sub.add_argument(
@@ -199,6 +200,12 @@ def make_parser() -> argparse.ArgumentParser:
             sub.add_argument("--output", required=True, help="the .npz file to write: paths, embeddings")
             sub.add_argument("--data", help=f"{CORPUS}, instead of files")
             add_scheduler(sub)
+        if verb == "map":
+            sub.add_argument("--data", required=True, help=CORPUS)
+            sub.add_argument("--output", required=True, help="the .html file to write")
+            sub.add_argument("--split", nargs="+", help="train, validation, test, or some of them (all)")
+            text = "size of the page, MB (25); sounds for which there is no room are played from their files"
+            sub.add_argument("--megabytes", type=float, default=25.0, help=text)
         if verb in ("embed", "predict"):
             text = "audio that soundfile reads, or a .pickle"
             sub.add_argument("files", nargs="*" if verb == "embed" else "+", metavar="FILE", help=text)

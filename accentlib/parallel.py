@@ -20,7 +20,12 @@ PATIENCE = 60  # s to wait for a scheduler and its first worker
 
 
 def on_all_cores(
-    function: Callable[[Any], Any], items: Sequence[Any], *, progress: str | None = None, scheduler: str = ""
+    function: Callable[[Any], Any],
+    items: Sequence[Any],
+    *,
+    progress: str | None = None,
+    scheduler: str = "",
+    many: int = 0,
 ) -> Iterator[Any]:
     """Yield ``function(item)`` of each item, in order.
 
@@ -37,11 +42,13 @@ def on_all_cores(
     scheduler : str
         Address of a Dask scheduler whose workers do it instead, ``tcp://HOST:8786``. They need accentlib, and
         see the same files. What a worker had not handed over when it died is done again by another one.
+    many : int
+        From so many items on processes are worth their start; 0: ``MANY``, right for features.
     """
     chunks = [items[start : start + TOGETHER] for start in range(0, len(items), TOGETHER)]
     if scheduler:
         parts = _on_cluster(function, chunks, scheduler)
-    elif len(items) >= MANY:
+    elif len(items) >= (many or MANY):
         parts = _in_processes(function, chunks)
     else:
         parts = (_each(function, chunk) for chunk in chunks)

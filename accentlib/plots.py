@@ -209,6 +209,32 @@ def project_tsne(
     return tsne.fit_transform(embeddings.astype(np.float64)), caption  # see cosine_scores
 
 
+def place_beside(embeddings: np.ndarray, points: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Where new embeddings ``(new, embedding)`` lie on a map that was drawn without them: ``(new, 2)``.
+
+    t-SNE has no place for a new point. It goes between its five nearest by cosine, the nearer the more.
+    """
+    from sklearn.neighbors import KNeighborsRegressor
+
+    nearest = KNeighborsRegressor(min(5, len(points)), weights="distance", metric="cosine")
+    return nearest.fit(embeddings.astype(np.float64), points).predict(new.astype(np.float64))
+
+
+def project_pca(embeddings: np.ndarray) -> tuple[np.ndarray, str]:
+    """The two directions in which embeddings, scaled to length 1, differ most: ``(clips, 2)``, and a caption."""
+    from sklearn.decomposition import PCA
+    from sklearn.preprocessing import normalize
+
+    caption = f"one point = one clip; n = {len(embeddings)}, PCA"
+    vectors = normalize(embeddings.astype(np.float64))
+    if not np.ptp(vectors, axis=0).any():  # one clip, or all alike
+        return np.zeros((len(vectors), 2)), caption
+    pca = PCA(n_components=min(2, *vectors.shape)).fit(vectors)
+    points = np.zeros((len(vectors), 2))
+    points[:, : pca.n_components_] = pca.transform(vectors)
+    return points, f"{caption}, {pca.explained_variance_ratio_.sum():.0%} of the variance"
+
+
 def plot_tsne(
     points: np.ndarray,
     names: Sequence[str],

@@ -1,0 +1,76 @@
+// Record or upload a voice; it goes to Python as float32 samples, mono.
+const SHORTEST = 0.5; // s
+const LONGEST = 30; // s
+const SILENT = 0.003; // highest sample of a microphone that hears nothing
+
+function render({ model, el }) {
+  el.innerHTML = `
+    <div style="display:flex; flex-wrap:wrap; gap:.6rem; align-items:center">
+      <button type="button" class="record" style="font:inherit; padding:.3rem 1rem">Record</button>
+      <label>or upload: <input type="file" accept="audio/*" aria-label="Upload a recording"></label>
+      <audio controls hidden></audio>
+    </div>
+    <p role="status" style="margin:.4rem 0"></p>`;
+  const [button, input, player, status] = ["button", "input", "audio", "p"].map((name) => el.querySelector(name));
+  const say = (text) => { status.textContent = text; };
+  let recorder, timer;
+
+  async function use(blob, name) {
+    const context = new AudioContext({ sampleRate: model.get("rate") });
+    let sound;
+    try {
+      sound = await context.decodeAudioData(await blob.arrayBuffer());
+    } catch {
+      return say(`${name} is no audio that this browser can read; WAV, FLAC, MP3 and Ogg are.`);
+    } finally {
+      context.close();
+    }
+    const wave = new Float32Array(sound.length);
+    for (let c = 0; c < sound.numberOfChannels; c++) {
+      sound.getChannelData(c).forEach((x, i) => { wave[i] += x / sound.numberOfChannels; });
+    }
+    if (sound.duration < SHORTEST) return say(`${name} lasts ${sound.duration.toFixed(1)} s; say a sentence or two.`);
+    if (wave.every((x) => Math.abs(x) < SILENT)) return say(`${name} is silent. Is the right microphone chosen, and loud enough?`);
+    player.src = URL.createObjectURL(blob);
+    player.hidden = false;
+    model.set("samples", new DataView(wave.buffer));
+    model.save_changes();
+    say(`${name}: ${sound.duration.toFixed(1)} s. Now run the cells below.`);
+  }
+
+  async function start() {
+    if (!navigator.mediaDevices) return say("Browsers lend the microphone to https and localhost alone. Upload a file instead.");
+    let stream;
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+    } catch (error) {
+      return say(error.name === "NotFoundError"
+        ? "No microphone was found. Upload a file instead."
+        : "The browser refused the microphone. Allow it beside the address, or upload a file.");
+    }
+    recorder = new MediaRecorder(stream);
+    const parts = [];
+    const began = performance.now();
+    const seconds = () => Math.round((performance.now() - began) / 1000);
+    recorder.ondataavailable = (event) => parts.push(event.data);
+    recorder.onstop = () => {
+      clearInterval(timer);
+      stream.getTracks().forEach((track) => track.stop());
+      button.textContent = "Record";
+      use(new Blob(parts, { type: recorder.mimeType }), "Your recording");
+    };
+    recorder.start();
+    button.textContent = "Stop";
+    say("Recording… 0 s");
+    timer = setInterval(() => {
+      say(`Recording… ${seconds()} s`);
+      if (seconds() >= LONGEST) recorder.stop();
+    }, 500);
+  }
+
+  button.addEventListener("click", () => (recorder?.state === "recording" ? recorder.stop() : start()));
+  input.addEventListener("change", () => input.files.length && use(input.files[0], input.files[0].name));
+  return () => { if (recorder?.state === "recording") recorder.stop(); };
+}
+
+export default { render };

@@ -1,0 +1,46 @@
+"""A real browser: Debian's chromium, driven by Playwright."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).parents[2]
+SPOKEN = ROOT / "data" / "neural_voices" / "fr" / "af_bella_s05.ogg"
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """Chromium, whose microphone hears a bundled clip."""
+    import soundfile as sf
+
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.exit("make test-browser needs a browser: apt install chromium", returncode=2)
+    heard = tmp_path_factory.mktemp("microphone") / "clip.wav"
+    sf.write(heard, *sf.read(SPOKEN), subtype="PCM_16")
+    flags = [
+        "--no-sandbox",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={heard}",
+    ]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def errors():
+    """What the page complained of: a list to be empty at the end."""
+    return []
+
+
+@pytest.fixture
+def page(browser, errors):
+    """A page of a wide window."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    page.close()

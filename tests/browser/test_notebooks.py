@@ -1,0 +1,156 @@
+"""Every notebook in JupyterLab, run as a reader does: by the menu, in the browser."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from conftest import ROOT
+
+NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A JupyterLab over a copy of the notebooks; its address and folder."""
+    folder = tmp_path_factory.mktemp("lab")
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns("runs"))
+    (folder / "data").symlink_to(ROOT / "data")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {"ip": "127.0.0.1", "port": port, "token": "", "root_dir": str(folder), "allow_root": True}
+    flags = [f"--ServerApp.{name}={value}" for name, value in settings.items()]
+    with (folder / "log.txt").open("w") as log:
+        command = [sys.executable, "-m", "jupyterlab", "--no-browser", *flags]
+        server = subprocess.Popen(command, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(120):
+        try:
+            urllib.request.urlopen(f"{address}/api")
+            break
+        except OSError:
+            time.sleep(0.5)
+    yield address, folder
+    server.terminate()
+    server.wait()
+
+
+def menu(page, *path: str) -> None:
+    """Click through a menu."""
+    page.locator(".lm-MenuBar-itemLabel", has_text=path[0]).first.click()
+    page.get_by_role("menuitem", name=path[1], exact=True).click()
+
+
+def kernels(address: str) -> list[dict]:
+    """What the server says of its kernels."""
+    with urllib.request.urlopen(f"{address}/api/kernels") as answer:
+        return json.load(answer)
+
+
+def until_idle(page, address: str, seconds: float = 400) -> None:
+    """Wait until the kernel has had nothing to do for two seconds."""
+    quiet, end = 0, time.monotonic() + seconds
+    while quiet < 4:
+        assert time.monotonic() < end, "the notebook did not come to its end"
+        states = [kernel["execution_state"] for kernel in kernels(address)]
+        quiet = quiet + 1 if states and set(states) == {"idle"} else 0
+        page.wait_for_timeout(500)
+
+
+def saved(page, file) -> list[dict]:
+    """The code cells as they stand, by saving the notebook."""
+    before = file.stat().st_mtime_ns
+    menu(page, "File", "Save Notebook")
+    for _ in range(40):
+        page.wait_for_timeout(250)
+        if file.stat().st_mtime_ns != before:
+            break
+    return [cell for cell in json.loads(file.read_text())["cells"] if cell["cell_type"] == "code"]
+
+
+def errors_in(cells: list[dict]) -> list[str]:
+    """What went wrong, by cell."""
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    return [
+        f"{output['ename']}: {output['evalue']}" for output in outputs if output["output_type"] == "error"
+    ]
+
+
+def opened(page, address: str, name: str) -> None:
+    """Open a notebook in a fresh workspace, without a kernel of another one."""
+    for kernel in kernels(address):
+        request = urllib.request.Request(f"{address}/api/kernels/{kernel['id']}", method="DELETE")
+        urllib.request.urlopen(request)
+    page.goto(f"{address}/lab/workspaces/{name[:2]}/tree/notebooks/{name}?reset")
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    for _ in range(120):
+        if any(kernel["execution_state"] == "idle" for kernel in kernels(address)):
+            return
+        page.wait_for_timeout(500)
+    raise AssertionError("the kernel did not start")
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_all_cells_run_without_an_error(page, lab, name):
+    address, folder = lab
+    opened(page, address, name)
+    menu(page, "Run", "Run All Cells")
+    page.wait_for_timeout(3_000)
+    until_idle(page, address)
+    cells = saved(page, folder / "notebooks" / name)
+    assert errors_in(cells) == []
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+
+
+def test_a_voice_is_recorded_and_named(page, lab):
+    address, folder = lab
+    name = next(name for name in NOTEBOOKS if name.startswith("07"))
+    opened(page, address, name)
+    menu(page, "Run", "Run All Cells")
+    page.wait_for_timeout(3_000)
+    until_idle(page, address)
+    button = page.get_by_role("button", name="Record", exact=True)
+    button.scroll_into_view_if_needed()
+    button.click()
+    page.wait_for_timeout(4_000)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_text("Now run the cells below").wait_for(timeout=10_000)
+    page.locator(".jp-CodeCell", has_text="recorder.clip_or(").first.click()
+    menu(page, "Run", "Run Selected Cell and All Below")
+    page.wait_for_timeout(2_000)
+    until_idle(page, address)
+    cells = saved(page, folder / "notebooks" / name)
+    said = "".join(text for cell in cells for out in cell["outputs"] for text in out.get("text", []))
+    assert errors_in(cells) == [] and "Your recording, " in said and "answer: " in said
+
+
+def test_what_cannot_be_heard_is_a_sentence(page, lab, tmp_path):
+    import numpy as np
+    import soundfile as sf
+
+    address, folder = lab
+    opened(page, address, next(name for name in NOTEBOOKS if name.startswith("07")))
+    menu(page, "Run", "Run All Cells")
+    page.wait_for_timeout(3_000)
+    until_idle(page, address)
+    sf.write(tmp_path / "silence.wav", np.zeros(16_000), 16_000)
+    sf.write(tmp_path / "short.wav", np.full(3_200, 0.1), 16_000)
+    (tmp_path / "letter.wav").write_text("Dear Anna")
+    for file, sentence in {
+        "silence.wav": "silence.wav is silent",
+        "short.wav": "short.wav lasts 0.2 s",
+        "letter.wav": "letter.wav is no audio",
+    }.items():
+        page.get_by_label("Upload a recording").set_input_files(tmp_path / file)
+        page.get_by_text(sentence).wait_for(timeout=10_000)
+    page.evaluate(
+        "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'))"
+    )
+    page.get_by_role("button", name="Record", exact=True).click()
+    page.get_by_text("The browser refused the microphone").wait_for(timeout=10_000)

@@ -1,0 +1,156 @@
+"""The map page: what stands in it, and that nothing in a corpus can break it or run in it."""
+
+import base64
+import io
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile as sf
+
+from accentlib.__main__ import main
+from accentlib.checkpoint import save_checkpoint
+from accentlib.config import Config, InputError
+from accentlib.corpus import read_corpus
+from accentlib.embeddings import listen
+from accentlib.explanation import frame_attention
+from accentlib.features import file_log_mel
+from accentlib.map_page import accent_map
+from accentlib.model import AccentNet
+from accentlib.plots import place_beside
+from conftest import RATE, TINY, tone, write_corpus
+
+
+@pytest.fixture
+def model(tiny):
+    return AccentNet(tiny, ["high", "low", "middle"]).eval()
+
+
+def content(page) -> dict:
+    """What the page's script reads."""
+    found = re.search(r'id="map-content">(.*?)</script>', page.read_text(encoding="utf-8"), re.DOTALL)
+    return json.loads(found[1])
+
+
+def decoded(url: str) -> io.BytesIO:
+    return io.BytesIO(base64.b64decode(url.split(",", 1)[1]))
+
+
+def test_every_point_has_its_own_words_sound_and_attention(tmp_path, corpus_dir, model):
+    table = read_corpus(corpus_dir)
+    assert accent_map(model, table, tmp_path / "map.html") == {}
+    said, answers = content(tmp_path / "map.html"), listen(model, table)
+    assert len(said["clips"]) == len(table)
+    for i in (0, 7, len(table) - 1):
+        clip, row = said["clips"][i], table.iloc[i]
+        assert (clip["accent"], clip["speaker"], clip["split"]) == (row.accent, row.speaker, row.split)
+        assert clip["heard as"] == answers.accents(model.labels)[i]
+        assert clip["probability"] == pytest.approx(answers.probabilities[i].max(), abs=1e-3)
+        wave, rate = sf.read(decoded(clip["sound"]))
+        assert rate == RATE and len(wave) / rate == pytest.approx(clip["seconds"], abs=0.05)
+        frames = frame_attention(model, file_log_mel(row.path, model.config))[:, -1]
+        np.testing.assert_allclose(np.repeat(clip["attention"], 16)[: len(frames)], frames, atol=0.006)
+        for name in ("accent", "speaker", "split"):
+            group = said["groups"][name]
+            assert group["kinds"][group["of"][i]] == row[name]
+        right = said["groups"]["right or wrong"]
+        assert right["kinds"][right["of"][i]] == ("right" if clip["heard as"] == row.accent else "wrong")
+    for place in said["places"].values():
+        assert len(place["x"]) == len(place["y"]) == len(table) and f"n = {len(table)}" in place["caption"]
+
+
+def test_a_model_of_other_accents_is_neither_right_nor_wrong(tmp_path, corpus_dir, tiny):
+    accent_map(AccentNet(tiny, ["a", "b"]).eval(), read_corpus(corpus_dir), tmp_path / "map.html")
+    assert set(content(tmp_path / "map.html")["groups"]) == {"accent", "heard as", "speaker", "split"}
+
+
+def test_a_network_without_attention_has_a_map(tmp_path, corpus_dir, tiny):
+    model = AccentNet(tiny.replace(pooling_method="Statistics"), ["high", "low", "middle"]).eval()
+    accent_map(model, read_corpus(corpus_dir).head(5), tmp_path / "map.html")
+    assert all("attention" not in clip for clip in content(tmp_path / "map.html")["clips"])
+
+
+@pytest.mark.parametrize("clips", [1, 2, 3])
+def test_few_clips_have_a_map_without_tsne(tmp_path, corpus_dir, model, clips):
+    accent_map(model, read_corpus(corpus_dir).head(clips), tmp_path / "map.html")
+    places = content(tmp_path / "map.html")["places"]
+    assert list(places) == ["PCA"] and "t-SNE needs at least four clips" in places["PCA"]["caption"]
+    assert np.isfinite(places["PCA"]["x"] + places["PCA"]["y"]).all()
+
+
+def test_beyond_the_limit_sounds_are_linked_relative_to_the_page(tmp_path, model):
+    data = write_corpus(tmp_path / "my data #1%", speakers=3, clips=1)
+    page = tmp_path / "pages" / "map.html"
+    accent_map(model, read_corpus(data), page, megabytes=0)
+    assert not any("sound" in clip for clip in content(page)["clips"])
+    limit = page.stat().st_size + 20_000
+    accent_map(model, read_corpus(data), page, megabytes=limit / 1e6)
+    assert limit - 10_000 < page.stat().st_size <= limit
+    clips = content(page)["clips"]
+    assert "sound" in clips[0] and "sound" not in clips[-1] and "picture" not in clips[-1]
+    from urllib.parse import unquote
+
+    linked = [page.parent / unquote(clip["link"]) for clip in clips if "link" in clip]
+    assert linked and all(path.resolve().is_file() for path in linked)
+
+
+def test_names_that_are_html_stay_names(tmp_path, model):
+    evil = "</script><script>alert(1)</script><!--"
+    data = write_corpus(tmp_path / "data", speakers=3, clips=1)
+    table = pd.read_csv(data / "manifest.csv")
+    table["accent"] = evil + table["accent"]
+    table.to_csv(data / "manifest.csv", index=False)
+    accent_map(model, read_corpus(data), tmp_path / "map.html", title=evil, note=evil)
+    page = (tmp_path / "map.html").read_text(encoding="utf-8")
+    assert evil not in page and "<script>alert" not in page
+    assert content(tmp_path / "map.html")["clips"][0]["accent"].startswith(evil)
+
+
+def test_from_the_command_line_with_clips_that_cannot_be_read(tmp_path, model, capsys):
+    data = write_corpus(tmp_path / "data", speakers=3, clips=1)
+    (data / "NOTE.txt").write_text("A <remark> on it.")
+    (data / "low_2_0.wav").write_bytes(b"no audio")
+    save_checkpoint(tmp_path / "c.pt", model)
+    command = ["map", "--checkpoint", str(tmp_path / "c.pt"), "--data", str(data), "--output"]
+    assert main([*command, str(tmp_path / "map.html")]) == 1
+    assert "low_2_0.wav" in capsys.readouterr().err
+    assert len(content(tmp_path / "map.html")["clips"]) == 8
+    assert "A &lt;remark&gt; on it." in (tmp_path / "map.html").read_text()
+    assert main([*command, str(tmp_path / "test.html"), "--split", "test"]) == 0
+    assert {clip["split"] for clip in content(tmp_path / "test.html")["clips"]} == {"test"}
+    assert main([*command, str(tmp_path / "none.html"), "--split", "tset"]) == 2
+    assert "tset" in capsys.readouterr().err and not (tmp_path / "none.html").exists()
+
+
+def test_nothing_readable_is_said(tmp_path, model, corpus_dir):
+    table = read_corpus(corpus_dir).head(2).assign(path=[str(tmp_path / "a.wav"), str(tmp_path / "b.wav")])
+    with pytest.raises(InputError, match=r"no clip could be read: .*a\.wav"):
+        accent_map(model, table, tmp_path / "map.html")
+    assert not (tmp_path / "map.html").exists()
+
+
+def test_features_without_audio_have_points_without_sound(tmp_path, lists):
+    config = Config(**(TINY | {"sample_rate": RATE}))
+    wave = tone(300)
+    for name in "abcde":
+        sf.write(tmp_path / f"{name}.wav", wave, RATE)
+    (tmp_path / "all.lst").write_text("\n".join(str(tmp_path / name) for name in "abcde"))
+    assert main(["features", "-i", str(tmp_path / "all.lst"), "--sample_rate", str(RATE)]) == 0
+    (tmp_path / "a.wav").unlink()
+    table = pd.DataFrame({"path": [str(tmp_path / f"{name}.pickle") for name in "abcde"]})
+    table = table.assign(accent=list("xyxyx"), speaker=list("abcde"))
+    accent_map(AccentNet(config, ["x", "y"]).eval(), table, tmp_path / "map.html")
+    clips = content(tmp_path / "map.html")["clips"]
+    assert "picture" in clips[0] and "sound" not in clips[0] and "sound" in clips[1]
+
+
+def test_a_new_point_lies_with_its_like():
+    rng = np.random.default_rng(0)
+    centres = np.eye(3)[rng.integers(0, 3, 60)]
+    embeddings = centres + 0.1 * rng.normal(size=(60, 3))
+    points = 10 * centres[:, :2] + rng.normal(size=(60, 2))
+    here = place_beside(embeddings, points, np.array([[0.9, 0.05, 0.0], [0.0, 0.1, 2.0]]))
+    np.testing.assert_allclose(here, [[10, 0], [0, 0]], atol=2)
+    np.testing.assert_allclose(place_beside(embeddings, points, embeddings[:3]), points[:3], atol=1e-6)
