@@ -3,7 +3,7 @@
     python data/models/make_card.py RUN --data CORPUS     # RUN: the --out_dir of accentlib crossvalidate
 
 Writes ``real_speech_confusion.png`` and ``real_speech_reliability.png`` beside itself, copies the model and
-``crossvalidation.json``, and prints the tables.
+``crossvalidation.json``, writes the speakers' embeddings (``real_speech_voices.npz``), and prints the tables.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from accentlib import read_corpus
+from accentlib import embed, load_model, read_corpus
 from accentlib.crossvalidation import NETWORK, by_speaker, figures_of, read_predictions, report_figures
 from accentlib.metrics import classification_metrics, reliability, speaker_interval
 from accentlib.plots import plot_confusion, plot_reliability
@@ -72,8 +72,12 @@ def main() -> None:
 
     shutil.copy(arguments.run / "final" / "model.pt", HERE / "real_speech.pt")
     shutil.copy(arguments.run / "crossvalidation.json", HERE / "real_speech.json")
+    table = read_corpus(arguments.data)
+    vectors = embed(load_model(HERE / "real_speech.pt"), table).astype(np.float16)
+    known = {"accents": table["accent"].to_numpy(str), "speakers": table["speaker"].to_numpy(str)}
+    np.savez_compressed(HERE / "real_speech_voices.npz", embeddings=vectors, **known)
     print(report_figures(figures_of(predictions)))
-    print(groups(speakers, read_corpus(arguments.data)).to_string(index=False))
+    print(groups(speakers, table).to_string(index=False))
 
 
 if __name__ == "__main__":
