@@ -88,6 +88,8 @@ def accent_map(
     )
     if set(rows["accent"]) <= set(model.labels):
         rows["right or wrong"] = np.where(rows["heard as"] == rows["accent"], "right", "wrong")
+    if "split" in rows and (trained := int((rows["split"] == "train").sum())):
+        note = f"{note} {trained} of the {len(rows)} clips are from the training split: the network may know them."
     content = {
         "places": places(answers.embeddings, seed),
         "groups": {name: groups(rows[name].astype(str)) for name in COLOURED_BY if name in rows},

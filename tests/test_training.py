@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +29,9 @@ def trained(corpus_dir, tmp_path_factory):
     """A small run that hears the difference between low and high tones."""
     out_dir = tmp_path_factory.mktemp("run")
     plain = {"speed_range": 0.0, "tract_range": 0.0, "spec_augment": False, "weight_averaging": 0.8}
-    config = Config.laptop(sample_rate=RATE, **TINY | plain | {"max_epochs": 25, "kernel_size": 32})
+    config = Config.laptop(
+        sample_rate=RATE, **TINY | plain | {"max_epochs": 35, "kernel_size": 32, "seed": 1}
+    )
     model, history = train(read_corpus(corpus_dir), config, out_dir, progress=False)
     return model, history, out_dir
 
@@ -137,11 +140,11 @@ def test_a_checkpoint_is_whole_or_not_there(tmp_path, trained, monkeypatch):
     save_checkpoint(tmp_path / "a.pt", model)
     before = (tmp_path / "a.pt").read_bytes()
 
-    def full_disk(content, path):
-        path.write_bytes(b"half")
+    def full_disk(path, content):
+        path.open("wb").write(content[:100])
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(torch, "save", full_disk)
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
     with pytest.raises(OSError, match="No space"):
         save_checkpoint(tmp_path / "a.pt", model)
     assert (tmp_path / "a.pt").read_bytes() == before
@@ -187,9 +190,8 @@ def test_predictions_and_embeddings_of_files_waves_and_tables_agree(trained, cor
     table = read_corpus(corpus_dir)
     table = table[table["split"] == "test"].reset_index(drop=True)
     predicted = predict(model, table)
-    assert (predicted["accent"] == table["accent"]).sum() >= 7 and predicted["probability"].between(
-        1 / 3, 1
-    ).all()
+    assert (predicted["accent"] == table["accent"]).mean() > 0.75
+    assert predicted["probability"].between(1 / 3, 1).all()
     import soundfile as sf
 
     waves = [sf.read(path) for path in table["path"]]
