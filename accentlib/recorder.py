@@ -19,7 +19,8 @@ class Recorder(anywidget.AnyWidget):
     """
 
     _esm = (resources.files("accentlib") / "web" / "recorder.js").read_text(encoding="utf-8")
-    samples = traitlets.Bytes(b"").tag(sync=True)  # float32, mono
+    # float32, mono; the browser's bytes come as a memoryview
+    samples = traitlets.Bytes(b"").tag(sync=True, from_json=lambda sent, widget: bytes(sent))
     rate = traitlets.Int(RATE).tag(sync=True)
 
     def __repr__(self) -> str:

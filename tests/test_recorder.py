@@ -14,7 +14,7 @@ def test_what_the_browser_sends_is_a_clip(tiny, capsys):
     recorder, wave = Recorder(), tone(300)
     assert repr(recorder) == "Recorder()" and recorder.clip is None
     assert recorder.clip_or("bundled.wav") == "bundled.wav" and "a bundled clip" in capsys.readouterr().out
-    recorder.samples = wave.astype(np.float32).tobytes()
+    recorder.set_state({"samples": memoryview(wave.astype(np.float32).tobytes())})
     model = AccentNet(tiny, ["a", "b"]).eval()
     clip = recorder.clip_or("bundled.wav")
     assert capsys.readouterr().out == "Your recording, 0.6 s.\n"

@@ -39,8 +39,9 @@ def errors():
 
 @pytest.fixture
 def page(browser, errors):
-    """A page of a wide window."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    """A page of a wide window, which may use the microphone."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, permissions=["microphone"])
+    page = context.new_page()
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
-    page.close()
+    context.close()

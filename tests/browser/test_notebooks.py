@@ -1,6 +1,7 @@
 """Every notebook in JupyterLab, run as a reader does: by the menu, in the browser."""
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -15,10 +16,10 @@ from conftest import ROOT
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+@pytest.fixture
+def lab(tmp_path):
     """A JupyterLab over a copy of the notebooks; its address and folder."""
-    folder = tmp_path_factory.mktemp("lab")
+    folder = tmp_path / "lab"
     shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns("runs"))
     (folder / "data").symlink_to(ROOT / "data")
     with socket.socket() as free:
@@ -41,10 +42,10 @@ def lab(tmp_path_factory):
     server.wait()
 
 
-def menu(page, *path: str) -> None:
+def menu(page, title: str, command: str) -> None:
     """Click through a menu."""
-    page.locator(".lm-MenuBar-itemLabel", has_text=path[0]).first.click()
-    page.get_by_role("menuitem", name=path[1], exact=True).click()
+    page.locator(".lm-MenuBar-itemLabel", has_text=title).first.click()
+    page.locator(".lm-Menu-itemLabel", has_text=re.compile(f"^{command}$")).click()
 
 
 def kernels(address: str) -> list[dict]:
@@ -83,11 +84,8 @@ def errors_in(cells: list[dict]) -> list[str]:
 
 
 def opened(page, address: str, name: str) -> None:
-    """Open a notebook in a fresh workspace, without a kernel of another one."""
-    for kernel in kernels(address):
-        request = urllib.request.Request(f"{address}/api/kernels/{kernel['id']}", method="DELETE")
-        urllib.request.urlopen(request)
-    page.goto(f"{address}/lab/workspaces/{name[:2]}/tree/notebooks/{name}?reset")
+    """Open a notebook, and wait for its kernel."""
+    page.goto(f"{address}/lab/tree/notebooks/{name}?reset")
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
     for _ in range(120):
         if any(kernel["execution_state"] == "idle" for kernel in kernels(address)):
@@ -149,8 +147,6 @@ def test_what_cannot_be_heard_is_a_sentence(page, lab, tmp_path):
     }.items():
         page.get_by_label("Upload a recording").set_input_files(tmp_path / file)
         page.get_by_text(sentence).wait_for(timeout=10_000)
-    page.evaluate(
-        "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'))"
-    )
+    page.context.clear_permissions()
     page.get_by_role("button", name="Record", exact=True).click()
     page.get_by_text("The browser refused the microphone").wait_for(timeout=10_000)
