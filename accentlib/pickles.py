@@ -3,6 +3,8 @@
 import codecs
 import json
 import pickle
+import pickletools
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +54,20 @@ def read_pickle(path: str | Path) -> Any:
     if not is_file(path):
         raise InputError(f"{path}: no such file")
     with path.open("rb") as file:
+        content = file.read()
         try:
-            return PlainUnpickler(file).load()
+            _check_notes(content)
+            return PlainUnpickler(BytesIO(content)).load()
         except Exception as error:  # a damaged pickle can raise nearly anything
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(f"{path}: not a pickle of arrays and plain types alone ({reason})") from None
+
+
+def _check_notes(content: bytes) -> None:
+    """Refuse a pickle that numbers its notes beyond its own bytes: memory would be taken for all numbers up to it."""
+    for code, number, _ in pickletools.genops(content):
+        if code.name in ("PUT", "LONG_BINPUT") and number > len(content):
+            raise pickle.UnpicklingError(f"a note numbered {number}")
 
 
 def read_features(path: str | Path, n_mels: int = 80) -> np.ndarray:

@@ -300,6 +300,14 @@ def test_memory_is_not_taken_for_sizes_that_are_only_claimed(tmp_path, tiny, cha
         load_model(tmp_path / "c.pt")
 
 
+@pytest.mark.parametrize("note", [b"r\0\0\0\1", b"p16777216\n"], ids=["LONG_BINPUT", "PUT"])
+def test_memory_is_not_taken_for_notes_that_are_only_numbered(tmp_path, note):
+    """C's unpickler has room for all notes up to the highest number: here 256 MB, and 16 GB where it says so."""
+    (tmp_path / "p").write_bytes(b"]" + note + b".")
+    with pytest.raises(InputError, match="a note numbered 16777216"):
+        read_pickle(tmp_path / "p")
+
+
 def test_a_checkpoint_may_not_be_a_namespace_that_hides_another(tmp_path):
     settings = argparse.Namespace(front_end=Evil(tmp_path / "ran", "open"))
     torch.save({"model": {}, "settings": settings}, tmp_path / "c.chkpt")
