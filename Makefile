@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+# a test file to each core: more threads than cores would wait for each other
+ON_ALL_CORES := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
 
 .PHONY: run test unit notebooks test-browser bench fuzz lab check clean
 
@@ -11,10 +13,10 @@ run: $(INSTALLED)  ## train on the bundled corpus, test on unseen voices, draw t
 test: unit notebooks  ## unit tests, then every notebook against its committed outputs
 
 unit: $(INSTALLED)
-	$(BIN)/python -m pytest -q
+	$(ON_ALL_CORES)
 
 notebooks: $(INSTALLED)
-	$(BIN)/python -m pytest -q --nbval notebooks
+	$(ON_ALL_CORES) --nbval notebooks
 
 test-browser: $(INSTALLED)  ## the map and every notebook in a real browser; needs chromium (apt install chromium)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[browser]"
