@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
-# a test file to each core: more threads than cores would wait for each other
-ON_ALL_CORES := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
+# on two cores, a file to each: threads of their own would wait for each other
+TESTED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 .PHONY: run test unit notebooks test-browser bench fuzz lab check clean
 
@@ -13,10 +13,10 @@ run: $(INSTALLED)  ## train on the bundled corpus, test on unseen voices, draw t
 test: unit notebooks  ## unit tests, then every notebook against its committed outputs
 
 unit: $(INSTALLED)
-	$(ON_ALL_CORES)
+	$(TESTED)
 
 notebooks: $(INSTALLED)
-	$(ON_ALL_CORES) --nbval notebooks
+	$(TESTED) --nbval notebooks
 
 test-browser: $(INSTALLED)  ## the map and every notebook in a real browser; needs chromium (apt install chromium)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[browser]"
