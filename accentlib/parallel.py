@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 import joblib
-from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky import ProcessPoolExecutor
 from tqdm import tqdm
 
 from .config import InputError
@@ -16,6 +16,11 @@ from .config import InputError
 TOGETHER = 16  # files in one task
 MANY = 2000  # files from which on processes are worth their start (2 s); threads only wait for each other
 LONGEST = 3600  # s that one task may take
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+)  # one a process: more wait for each other
 PATIENCE = 60  # s to wait for a scheduler and its first worker
 
 
@@ -59,14 +64,16 @@ def on_all_cores(
 
 
 def _in_processes(function: Callable[[Any], Any], chunks: list[Sequence[Any]]) -> Iterator[list[Any]]:
-    options = {"return_as": "generator", "pre_dispatch": "4*n_jobs", "timeout": LONGEST}
+    cores = joblib.cpu_count()
+    executor = ProcessPoolExecutor(cores, env=dict.fromkeys(THREADS, "1"))
     try:
-        yield from joblib.Parallel(n_jobs=-1, **options)(joblib.delayed(_each)(function, x) for x in chunks)
+        yield from _in_order(lambda chunk: executor.submit(_each, function, chunk), chunks, lambda: cores)
     except (BrokenProcessPool, TimeoutError):  # killed while it handed over a result, it is waited for
         raise InputError(
             "one of the processes died, of too little memory perhaps; call it again to go on"
         ) from None
-    get_reusable_executor().shutdown()  # they hold memory, and a process that multiprocessing made waits for them
+    finally:  # they hold memory, and a process that multiprocessing made waits for them
+        executor.shutdown(kill_workers=True)
 
 
 def _on_cluster(
@@ -83,19 +90,30 @@ def _on_cluster(
     except (OSError, ValueError):
         raise InputError(f"{scheduler}: no Dask scheduler with a worker answers there") from None
     with client:
-        waiting: deque = deque()
         try:
-            for chunk in chunks:
-                waiting.append(client.submit(_each, function, chunk, pure=False))
-                while len(waiting) > 4 * max(1, sum(client.nthreads().values())):  # results do not pile up
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            yield from _in_order(
+                lambda chunk: client.submit(_each, function, chunk, pure=False),
+                chunks,
+                lambda: sum(client.nthreads().values()),
+            )
         except (KilledWorker, ImportError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(
                 f"{scheduler}: {reason} (do the workers have this accentlib, and enough memory?)"
             ) from None
+
+
+def _in_order(
+    submit: Callable[[Sequence[Any]], Any], chunks: list[Sequence[Any]], cores: Callable[[], int]
+) -> Iterator[list[Any]]:
+    """The results of submitted chunks, of which a few a core are under way: they do not pile up."""
+    waiting: deque = deque()
+    for chunk in chunks:
+        waiting.append(submit(chunk))
+        while len(waiting) > 4 * max(1, cores()):
+            yield waiting.popleft().result(LONGEST)
+    while waiting:
+        yield waiting.popleft().result(LONGEST)
 
 
 def _each(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
