@@ -91,9 +91,11 @@ def read_features(path: str | Path, n_mels: int = 80) -> np.ndarray:
         raise InputError(f"{path}: holds no array of numbers")
     if content.ndim != 2 or content.shape[0] != n_mels or content.shape[1] == 0:
         raise InputError(f"{path}: an array of {content.shape}, not of ({n_mels} mels, frames)")
-    if not np.isfinite(content).all():
+    with np.errstate(over="ignore"):
+        log_mels = np.ascontiguousarray(content.T, dtype=np.float32)
+    if not np.isfinite(log_mels).all():  # after the cast: float64 holds more than float32
         raise InputError(f"{path}: contains values that are not numbers (NaN or infinite)")
-    return np.ascontiguousarray(content.T, dtype=np.float32)
+    return log_mels
 
 
 def write_features(path: str | Path, log_mels: np.ndarray, made: dict[str, Any]) -> None:
