@@ -20,7 +20,7 @@ notebooks: $(INSTALLED)
 
 test-browser: $(INSTALLED)  ## the map and every notebook in a real browser; needs chromium (apt install chromium)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[browser]"
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 tests/browser
+	$(BIN)/python -m pytest -q tests/browser
 
 bench: $(INSTALLED)  ## speed against the published way, 15 min: benchmarks.json and a table; let nothing else run
 	mkdir -p runs
