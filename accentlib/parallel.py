@@ -67,7 +67,9 @@ def _in_processes(function: Callable[[Any], Any], chunks: list[Sequence[Any]]) -
     cores = joblib.cpu_count()
     executor = ProcessPoolExecutor(cores, env=dict.fromkeys(THREADS, "1"))
     try:
-        yield from _in_order(lambda chunk: executor.submit(_each, function, chunk), chunks, lambda: cores)
+        yield from _in_order(
+            lambda chunk: executor.submit(_each, function, chunk), chunks, lambda: cores, LONGEST
+        )
     except (BrokenProcessPool, TimeoutError):  # killed while it handed over a result, it is waited for
         raise InputError(
             "one of the processes died, of too little memory perhaps; call it again to go on"
@@ -104,16 +106,19 @@ def _on_cluster(
 
 
 def _in_order(
-    submit: Callable[[Sequence[Any]], Any], chunks: list[Sequence[Any]], cores: Callable[[], int]
+    submit: Callable[[Sequence[Any]], Any],
+    chunks: list[Sequence[Any]],
+    cores: Callable[[], int],
+    longest: float | None = None,
 ) -> Iterator[list[Any]]:
     """The results of submitted chunks, of which a few a core are under way: they do not pile up."""
     waiting: deque = deque()
     for chunk in chunks:
         waiting.append(submit(chunk))
         while len(waiting) > 4 * max(1, cores()):
-            yield waiting.popleft().result(LONGEST)
+            yield waiting.popleft().result(longest)
     while waiting:
-        yield waiting.popleft().result(LONGEST)
+        yield waiting.popleft().result(longest)
 
 
 def _each(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
