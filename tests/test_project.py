@@ -4,12 +4,16 @@ import hashlib
 import re
 import sys
 import tomllib
+from importlib.metadata import distribution
 
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile as sf
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from accentlib.corpus import read_corpus
 from conftest import BUNDLED, ROOT
@@ -44,6 +48,25 @@ def test_environment_and_constraints_agree_and_cover_the_dependencies():
         if ">=" in requirement:
             name, low = re.match(r"([\w-]+)>=([\d.]+)", requirement).groups()
             assert [int(x) for x in low.split(".")] <= [int(x) for x in exact[name].split(".")]
+
+
+def test_all_that_an_install_brings_is_pinned_and_runs_on_the_oldest_python():
+    exact = {canonicalize_name(name): version for name, version in constraints().items()}
+    wanted, seen = [Requirement("accentlib[test]")], set()
+    while wanted:
+        package = wanted.pop()
+        if (key := (canonicalize_name(package.name), *sorted(package.extras))) in seen:
+            continue
+        seen.add(key)
+        found = distribution(package.name)
+        for requirement in map(Requirement, found.requires or []):
+            extras = [{"extra": extra} for extra in package.extras or [""]]
+            if not requirement.marker or any(map(requirement.marker.evaluate, extras)):
+                wanted.append(requirement)
+        if key[0] != "accentlib":
+            assert key[0] in exact, f"{key[0]} is not in constraints.txt"
+            asked = SpecifierSet(found.metadata["Requires-Python"] or "")
+            assert found.version != exact[key[0]] or "3.11.0" in asked, f"{key[0]} wants Python {asked}"
 
 
 def test_the_manifest_is_the_one_that_was_made():
