@@ -232,7 +232,7 @@ def plot(x: list[float], y: list[float]):
     )  # fmt: skip
     hover = HoverTool(tooltips=[("file", "@file"), ("", "@words"), ("heard as", "@answer")])
     wheel = WheelZoomTool()
-    drawn.add_tools(hover, TapTool(), PanTool(), wheel, ResetTool())
+    drawn.add_tools(hover, TapTool(mode="replace"), PanTool(), wheel, ResetTool())
     drawn.toolbar.active_scroll = wheel
     drawn.toolbar.logo = None
     return drawn

@@ -85,8 +85,8 @@
       element("sound").hidden = !(clip.sound ?? clip.link);
       if (element("sound").hidden) element("sound").removeAttribute("src");
       else element("sound").src = clip.sound ?? clip.link;
-      points.selected.indices = [index];
     }
+    points.selected.indices = [index];
     if (play && !element("sound").hidden) {
       element("sound").currentTime = 0;
       element("sound").play().catch(() => {}); // what is wrong, the element's error event says
@@ -118,10 +118,10 @@
     } else return;
     event.preventDefault();
   });
-  points.selected.properties.indices.change.connect(() => {
-    const [index] = points.selected.indices;
-    if (index === undefined) return;
-    if (index !== chosen) choose(index, true);
+  figure.on_event("tap", ({ x, y }) => { // by now Bokeh has selected all points under the pointer
+    const far = (i) => Math.hypot(points.data.x[i] - x, points.data.y[i] - y);
+    const [index] = [...points.selected.indices].sort((i, j) => far(i) - far(j));
+    if (index !== undefined) choose(index, true);
   });
   element("sound").addEventListener("error", () => {
     element("trouble").textContent = clips[chosen].link

@@ -1,5 +1,6 @@
 """The map of the bundled test voices, by mouse, by keys and on a phone."""
 
+import math
 import shutil
 
 import pytest
@@ -71,7 +72,22 @@ def test_a_click_plays_and_shows_and_nothing_is_asked_of_the_network(page, error
     assert page.locator("#attention rect").count() > 5
     assert page.evaluate("picture.complete && picture.naturalWidth") > 50
     assert "Heard as" in page.locator("#answer").inner_text() and not page.locator("#trouble").inner_text()
+    page.evaluate("sound.pause(), sound.currentTime = 0")
+    page.mouse.click(*place(page, 7))
+    until(page, "sound.currentTime > 0.3")  # the same point, once more
     assert asked == [] and errors == []
+
+
+def test_of_points_that_overlap_the_nearest_is_played(page, errors, made):
+    opened(page, made / "map.html")
+    spots = [place(page, i) for i in range(126)]
+    apart = [(math.dist(spots[i], spots[j]), j) for j in range(126) for i in range(j)]
+    index = min(pair for pair in apart if pair[0] > 3)[1]  # pixels; the points are 9 wide
+    page.mouse.click(*spots[index])
+    file = page.evaluate(
+        f"JSON.parse(document.getElementById('map-content').textContent).clips[{index}].file"
+    )
+    assert page.locator("#file").inner_text() == file and errors == []
 
 
 def test_hovering_says_what_a_point_is(page, errors, made):
