@@ -12,7 +12,8 @@ RATE = 16_000  # Hz, to which the browser resamples
 
 
 class Recorder(anywidget.AnyWidget):
-    """Two buttons, record and upload. The browser decodes, so whatever it plays can be uploaded.
+    """Two buttons, record and upload. The browser decodes, so whatever it plays can be uploaded; 30 s are enough,
+    and of longer ones the first 30 s are taken.
 
     What cannot be used (no microphone, silence, a fraction of a second, a file that is no audio) is said below the
     buttons, and what was recorded before stays.

@@ -1,6 +1,6 @@
 // Record or upload a voice; it goes to Python as float32 samples, mono.
 const SHORTEST = 0.5; // s
-const LONGEST = 30; // s
+const LONGEST = 30; // s; Jupyter's server drops the kernel's connection at a message of 10 MiB, which is 163 s
 const SILENT = 0.003; // highest sample of a microphone that hears nothing
 
 function render({ model, el }) {
@@ -13,7 +13,7 @@ function render({ model, el }) {
     <p role="status" style="margin:.4rem 0"></p>`;
   const [button, input, player, status] = ["button", "input", "audio", "p"].map((name) => el.querySelector(name));
   const say = (text) => { status.textContent = text; };
-  let recorder, timer;
+  let recorder, timer, asking = false;
 
   async function use(blob, name) {
     const context = new AudioContext({ sampleRate: model.get("rate") });
@@ -25,9 +25,10 @@ function render({ model, el }) {
     } finally {
       context.close();
     }
-    const wave = new Float32Array(sound.length);
+    const wave = new Float32Array(Math.min(sound.length, LONGEST * sound.sampleRate));
     for (let c = 0; c < sound.numberOfChannels; c++) {
-      sound.getChannelData(c).forEach((x, i) => { wave[i] += x / sound.numberOfChannels; });
+      const channel = sound.getChannelData(c);
+      for (let i = 0; i < wave.length; i++) wave[i] += channel[i] / sound.numberOfChannels;
     }
     if (sound.duration < SHORTEST) return say(`${name} lasts ${sound.duration.toFixed(1)} s; say a sentence or two.`);
     if (wave.every((x) => Math.abs(x) < SILENT)) return say(`${name} is silent. Is the right microphone chosen, and loud enough?`);
@@ -35,18 +36,22 @@ function render({ model, el }) {
     player.hidden = false;
     model.set("samples", new DataView(wave.buffer));
     model.save_changes();
-    say(`${name}: ${sound.duration.toFixed(1)} s. Now run the cells below.`);
+    const length = sound.length > wave.length ? `the first ${LONGEST} of ${sound.duration.toFixed(0)} s` : `${sound.duration.toFixed(1)} s`;
+    say(`${name}: ${length}. Now run the cells below.`);
   }
 
   async function start() {
     if (!navigator.mediaDevices) return say("Browsers lend the microphone to https and localhost alone. Upload a file instead.");
     let stream;
+    asking = true; // a second press would start a second recording, which nothing stops
     try {
       stream = await navigator.mediaDevices.getUserMedia({ audio: true });
     } catch (error) {
       return say(error.name === "NotFoundError"
         ? "No microphone was found. Upload a file instead."
         : "The browser refused the microphone. Allow it beside the address, or upload a file.");
+    } finally {
+      asking = false;
     }
     recorder = new MediaRecorder(stream);
     const parts = [];
@@ -68,7 +73,10 @@ function render({ model, el }) {
     }, 500);
   }
 
-  button.addEventListener("click", () => (recorder?.state === "recording" ? recorder.stop() : start()));
+  button.addEventListener("click", () => {
+    if (recorder?.state === "recording") recorder.stop();
+    else if (!asking) start();
+  });
   input.addEventListener("change", () => input.files.length && use(input.files[0], input.files[0].name));
   return () => { if (recorder?.state === "recording") recorder.stop(); };
 }
