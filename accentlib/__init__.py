@@ -3,8 +3,8 @@
 Modules in the order that data flows: config, files, audio, pickles, features, parallel, distributed, splits, listing,
 corpus, layouts, download, known, survey, manifest, store, lists, sounds, alignment, augment, data, front_end,
 pooling, loss, model, published, checkpoint, embeddings, metrics, calibration, classical, device, optimizer,
-validation, training, plots, experiment, comparison, crossvalidation, explanation, map_page, recorder, exercises, and the command line
-(flags, __main__).
+validation, training, plots, experiment, comparison, crossvalidation, explanation, map_page, recorder, exercises,
+and the command line (flags, __main__).
 """
 
 import importlib

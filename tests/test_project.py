@@ -152,5 +152,7 @@ def test_a_notebook_is_executed_thin_and_portable(path):
     assert not re.search(r"/home/|/Users/|/tmp/|/root/", text)
     assert notebook.cells[0].cell_type == notebook.cells[-1].cell_type == "markdown"
     assert "?" in notebook.cells[0].source
-    assert "What you learned" in text and "<summary>Answers</summary>" in notebook.cells[-1].source
+    learned, exercises, checked, answers = notebook.cells[-4:]
+    assert "## What you learned" in learned.source and "## Exercises" in exercises.source
+    assert "accentlib.check(answer" in checked.source and "<summary>Answers</summary>" in answers.source
     assert any("image/png" in o.get("data", {}) for c in cells for o in c.outputs)
