@@ -212,12 +212,16 @@ def project_tsne(
 def place_beside(embeddings: np.ndarray, points: np.ndarray, new: np.ndarray) -> np.ndarray:
     """Where new embeddings ``(new, embedding)`` lie on a map that was drawn without them: ``(new, 2)``.
 
-    t-SNE has no place for a new point. It goes between its five nearest by cosine, the nearer the more.
+    t-SNE has no place for a new point. It goes to that one of its five nearest by cosine from whom the other four are
+    the least far on the map: a mean of the five could lie among strangers.
     """
-    from sklearn.neighbors import KNeighborsRegressor
+    from sklearn.neighbors import NearestNeighbors
 
-    nearest = KNeighborsRegressor(min(5, len(points)), weights="distance", metric="cosine")
-    return nearest.fit(embeddings.astype(np.float64), points).predict(new.astype(np.float64))
+    search = NearestNeighbors(n_neighbors=min(5, len(points)), metric="cosine")
+    search.fit(embeddings.astype(np.float64))
+    places = points[search.kneighbors(new.astype(np.float64), return_distance=False)]  # (new, 5, 2)
+    apart = np.linalg.norm(places[:, :, None] - places[:, None], axis=-1).sum(axis=2)  # (new, 5)
+    return places[np.arange(len(places)), apart.argmin(axis=1)]
 
 
 def project_pca(embeddings: np.ndarray) -> tuple[np.ndarray, str]:

@@ -153,4 +153,12 @@ def test_a_new_point_lies_with_its_like():
     points = 10 * centres[:, :2] + rng.normal(size=(60, 2))
     here = place_beside(embeddings, points, np.array([[0.9, 0.05, 0.0], [0.0, 0.1, 2.0]]))
     np.testing.assert_allclose(here, [[10, 0], [0, 0]], atol=2)
-    np.testing.assert_allclose(place_beside(embeddings, points, embeddings[:3]), points[:3], atol=1e-6)
+
+
+def test_a_new_point_whose_like_lie_apart_is_not_put_among_strangers():
+    near, far = np.array([1.0, 0.0]), np.array([0.0, 1.0])
+    embeddings = np.array([near] * 5 + [far] * 3) + 0.01 * np.arange(16).reshape(8, 2)
+    strangers = [[36, 1], [36, 2], [37, 1]]  # where the mean of the five would be
+    points = np.array([[0, 0], [0, 1], [0, 3], [90, 0], [90, 1], *strangers])
+    assert place_beside(embeddings, points, near[None]).tolist() == [[0, 1]]
+    assert place_beside(embeddings[:1], points[:1], near[None]).tolist() == [[0, 0]]
