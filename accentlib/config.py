@@ -15,6 +15,12 @@ class InputError(ValueError):
     """What the user gave cannot be used; the message says which file, what is wrong, what to do."""
 
 
+def shown(text: str) -> str:
+    """A path, a line of a file or another library's words as an error shows them: one line, not at any length."""
+    line = next(iter(text.splitlines()), "")
+    return line if len(line) <= 200 else f"{line[:100]} ... {line[-50:]}"
+
+
 def option(default: Any, text: str, choices: tuple[str, ...] | None = None) -> Any:
     """A dataclass field with the help text that the command line shows."""
     return field(default=default, metadata={"help": text, "choices": choices})

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from .audio import AUDIO_SUFFIXES, native_rate
-from .config import Config, InputError
+from .config import Config, InputError, shown
 from .features import at_rate, file_log_mel, made_with
 from .files import is_file
 from .listing import read_table
@@ -39,11 +39,6 @@ def read_lines(path: str | Path, columns: int) -> Iterator[tuple[int, list[str]]
                 f"{path}: line {number} has {len(values)} columns, not {columns}: {shown(line.strip())!r}"
             )
         yield number, values
-
-
-def shown(text: str) -> str:
-    """A path or a line as an error shows it: not at any length."""
-    return text if len(text) <= 200 else f"{text[:100]} ... {text[-50:]}"
 
 
 def find_audio(path: str) -> Path | None:

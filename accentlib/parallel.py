@@ -11,7 +11,7 @@ import joblib
 from joblib.externals.loky import ProcessPoolExecutor
 from tqdm import tqdm
 
-from .config import InputError
+from .config import InputError, shown
 
 TOGETHER = 16  # files in one task
 MANY = 2000  # files from which on processes are worth their start (2 s); threads only wait for each other
@@ -99,9 +99,8 @@ def _on_cluster(
                 lambda: sum(client.nthreads().values()),
             )
         except (KilledWorker, ImportError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
             raise InputError(
-                f"{scheduler}: {reason} (do the workers have this accentlib, and enough memory?)"
+                f"{scheduler}: {shown(str(error))} (do the workers have this accentlib, and enough memory?)"
             ) from None
 
 

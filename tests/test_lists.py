@@ -125,11 +125,15 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
         "text": b"no pickle",
         "half": pickle.dumps(np.ones((80, 30)))[:500],
         "empty": b"",
+        "long": b"c" + 9_000 * b"x" + b"\ny\n.",
     }
     for name, content in bad.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match=f"{name}: not a pickle of arrays and plain types alone"):
+        with pytest.raises(
+            InputError, match=f"{name}: not a pickle of arrays and plain types alone"
+        ) as refused:
             read_pickle(tmp_path / name)
+        assert len(str(refused.value)) < 500 + len(str(tmp_path))
     assert not (tmp_path / "ran").exists()
 
 
