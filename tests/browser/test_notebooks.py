@@ -117,6 +117,15 @@ def run_all(page, address: str, name: str) -> None:
     until_idle(page, address)
 
 
+def heard(page, address: str, folder, command: str) -> list[dict]:
+    """Run the cell that takes what was recorded; the code cells as they then stand."""
+    page.locator(".jp-CodeCell", has_text="recorder.clip_or(").first.click()
+    menu(page, "Run", command)
+    page.wait_for_timeout(2_000)
+    until_idle(page, address)
+    return saved(page, folder / "notebooks" / VOICE)
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_all_cells_run_without_an_error(page, lab, name):
     address, folder = lab
@@ -137,11 +146,7 @@ def test_a_voice_is_recorded_and_named(page, lab):
     assert page.evaluate("asked") == 1  # a second recording would never stop
     page.get_by_role("button", name="Stop", exact=True).click()
     page.get_by_text("Now run the cells below").wait_for(timeout=10_000)
-    page.locator(".jp-CodeCell", has_text="recorder.clip_or(").first.click()
-    menu(page, "Run", "Run Selected Cell and All Below")
-    page.wait_for_timeout(2_000)
-    until_idle(page, address)
-    cells = saved(page, folder / "notebooks" / VOICE)
+    cells = heard(page, address, folder, "Run Selected Cell and All Below")
     assert errors_in(cells) == [] and "Your recording, " in said(cells) and "answer: " in said(cells)
 
 
@@ -176,9 +181,5 @@ def test_of_a_long_upload_the_beginning_is_heard(page, lab, tmp_path):
     sf.write(tmp_path / "talk.flac", hiss, 16_000)
     page.get_by_label("Upload a recording").set_input_files(tmp_path / "talk.flac")
     page.get_by_text("talk.flac: the first 30 of 240 s").wait_for(timeout=30_000)
-    page.locator(".jp-CodeCell", has_text="recorder.clip_or(").first.click()
-    menu(page, "Run", "Run Selected Cell")
-    page.wait_for_timeout(2_000)
-    until_idle(page, address)
-    cells = saved(page, folder / "notebooks" / VOICE)
+    cells = heard(page, address, folder, "Run Selected Cell")
     assert errors_in(cells) == [] and "Your recording, 30.0 s." in said(cells)
