@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -59,9 +60,14 @@ def menu(page, title: str, command: str) -> None:
 
 
 def kernels(address: str) -> list[dict]:
-    """What the server says of its kernels."""
-    with urllib.request.urlopen(f"{address}/api/kernels") as answer:
-        return json.load(answer)
+    """What the server says of its kernels; nothing while one is being started (it then answers 500)."""
+    try:
+        with urllib.request.urlopen(f"{address}/api/kernels") as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        if error.code != 500:
+            raise
+        return []
 
 
 def until_idle(page, address: str, seconds: float = 400) -> None:
