@@ -230,7 +230,7 @@ def plot(x: list[float], y: list[float]):
         fill_color="colour", line_color="white", line_width=0.4, fill_alpha=0.85, nonselection_fill_alpha=0.85,
         selection_fill_alpha=1, selection_line_color="black", selection_line_width=2.5,
     )  # fmt: skip
-    hover = HoverTool(tooltips=[("file", "@file"), ("", "@words"), ("heard as", "@answer")])
+    hover = HoverTool(tooltips=[("file", "@file"), ("", "@words"), ("heard as", "@answer")], limit=3)
     wheel = WheelZoomTool()
     drawn.add_tools(hover, TapTool(mode="replace"), PanTool(), wheel, ResetTool())
     drawn.toolbar.active_scroll = wheel

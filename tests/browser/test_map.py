@@ -93,8 +93,20 @@ def test_of_points_that_overlap_the_nearest_is_played(page, errors, made):
 def test_hovering_says_what_a_point_is(page, errors, made):
     opened(page, made / "map.html")
     page.mouse.move(*place(page, 7))
-    page.locator(".bk-tooltip-row-label", has_text="heard as").wait_for(timeout=5_000)
+    page.locator(".bk-tooltip-row-label", has_text="heard as").first.wait_for(timeout=5_000)
     assert errors == []
+
+
+def test_hovering_over_a_crowd_does_not_cover_the_map(page, errors, made):
+    page.set_viewport_size({"width": 390, "height": 844})
+    opened(page, made / "map.html")
+    spots = [place(page, i) for i in range(126)]
+    crowd = max(spots, key=lambda spot: sum(math.dist(spot, other) < 4 for other in spots))
+    assert sum(math.dist(crowd, other) < 4 for other in spots) > 3
+    page.mouse.move(*crowd)
+    said = page.locator(".bk-tooltip-row-label", has_text="heard as")
+    said.first.wait_for(timeout=5_000)
+    assert said.count() == 3 and errors == []
 
 
 def test_keys_go_from_point_to_point_and_play(page, errors, made):
