@@ -16,9 +16,13 @@ class InputError(ValueError):
 
 
 def shown(text: str) -> str:
-    """A path, a line of a file or another library's words as an error shows them: one line, not at any length."""
-    line = next(iter(text.splitlines()), "")
-    return line if len(line) <= 200 else f"{line[:100]} ... {line[-50:]}"
+    """A path or a line as an error shows it: not at any length."""
+    return text if len(text) <= 200 else f"{text[:100]} ... {text[-50:]}"
+
+
+def reason(error: Exception) -> str:
+    """The first line of what another library says is wrong; the error's kind where it says nothing."""
+    return shown(next(iter(str(error).strip().splitlines()), type(error).__name__))
 
 
 def option(default: Any, text: str, choices: tuple[str, ...] | None = None) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from .audio import AUDIO_SUFFIXES
-from .config import InputError, shown
+from .config import InputError, reason
 
 # Formats that soundfile does not read, and people's telephones write.
 FOREIGN_SUFFIXES = (".m4a", ".mp4", ".aac", ".wma", ".amr", ".3gp", ".webm", ".mka", ".ra")
@@ -146,7 +146,7 @@ def read_table(file: str | Path, *, separators: str = ",;\t|") -> pd.DataFrame:
     except UnicodeDecodeError:
         raise InputError(f"{file}: not readable as a CSV table (not in UTF-8; save it as that)") from None
     except ValueError as error:  # pandas' ParserError and EmptyDataError are ones
-        raise InputError(f"{file}: not readable as a CSV table ({shown(str(error).strip())})") from None
+        raise InputError(f"{file}: not readable as a CSV table ({reason(error)})") from None
 
 
 def from_table(

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from .config import Config, InputError, shown
+from .config import Config, InputError, reason
 from .distributed import BatchNorm1d
 from .front_end import frame_mask, make_front_end
 from .loss import AMSoftmax, sound_loss
@@ -136,7 +136,7 @@ def empty_model(config: Config, labels: list[str], sounds: Sequence[str] = ()) -
         with torch.device("meta"), _Undrawn():
             return AccentNet(config, labels, sounds)
     except (RuntimeError, TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"no model has such sizes ({shown(str(error))})") from None
+        raise InputError(f"no model has such sizes ({reason(error)})") from None
 
 
 def load_weights(model: AccentNet, weights: dict[str, torch.Tensor], *, name: str) -> None:

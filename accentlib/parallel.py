@@ -11,16 +11,13 @@ import joblib
 from joblib.externals.loky import ProcessPoolExecutor
 from tqdm import tqdm
 
-from .config import InputError, shown
+from .config import InputError, reason
 
 TOGETHER = 16  # files in one task
 MANY = 2000  # files from which on processes are worth their start (2 s); threads only wait for each other
 LONGEST = 3600  # s that one task may take
-THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-)  # one a process: more wait for each other
+# a thread a process: more wait for each other
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 PATIENCE = 60  # s to wait for a scheduler and its first worker
 
 
@@ -100,7 +97,7 @@ def _on_cluster(
             )
         except (KilledWorker, ImportError, RuntimeError) as error:
             raise InputError(
-                f"{scheduler}: {shown(str(error))} (do the workers have this accentlib, and enough memory?)"
+                f"{scheduler}: {reason(error)} (do the workers have this accentlib, and enough memory?)"
             ) from None
 
 

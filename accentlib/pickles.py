@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .config import InputError, shown
+from .config import InputError, reason
 from .files import is_file, replacing
 
 MARK = b"\naccentlib features "  # begins the line behind the array that says how it was made
@@ -59,8 +59,9 @@ def read_pickle(path: str | Path) -> Any:
             _check_notes(content)
             return PlainUnpickler(BytesIO(content)).load()
         except Exception as error:  # a damaged pickle can raise nearly anything
-            reason = shown(str(error)) or type(error).__name__
-            raise InputError(f"{path}: not a pickle of arrays and plain types alone ({reason})") from None
+            raise InputError(
+                f"{path}: not a pickle of arrays and plain types alone ({reason(error)})"
+            ) from None
 
 
 def _check_notes(content: bytes) -> None:

@@ -354,6 +354,13 @@ def test_names_that_are_no_files_get_a_short_line(tmp_path, name, capsys):
     assert good.with_suffix(".pickle").is_file()
 
 
+def test_a_missing_name_is_shown_whole(tmp_path, capsys):
+    name = "gone\u2028away"
+    (tmp_path / "all.lst").write_text(f"{name}\n")
+    assert main(["features", "-i", str(tmp_path / "all.lst")]) == 1
+    assert f"line 1: {name}: no such audio file" in capsys.readouterr().err
+
+
 def test_a_long_line_of_a_label_file_is_not_shown_whole(tmp_path):
     (tmp_path / "a.lst").write_text("word " * 2_000)
     with pytest.raises(InputError, match="line 1 has 2000 columns") as raised:
