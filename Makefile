@@ -28,7 +28,7 @@ bench: $(INSTALLED)  ## speed against the published way, 15 min: benchmarks.json
 	$(BIN)/python tests/benchmarks/ratios.py runs/benchmarks_raw.json benchmarks.json
 
 fuzz: $(INSTALLED)  ## 10,000 inputs for every reader of files, 5 min
-	FUZZ=10000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 tests/test_fuzz.py
+	FUZZ=10000 $(TESTED) --dist load tests/test_fuzz.py
 
 lab: $(INSTALLED)  ## open the first notebook in JupyterLab
 	$(BIN)/jupyter lab --allow-root notebooks/01_feature_extraction.ipynb

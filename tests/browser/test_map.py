@@ -46,21 +46,28 @@ def until(page, expression):
     raise AssertionError(f"never so: {expression}")
 
 
-def place(page, index):
-    """Where a point is in the window."""
+def places(page):
+    """Where the points are in the window."""
     return page.evaluate(
-        """(i) => {
+        """() => {
             const view = [...Bokeh.index][0];
             const { x, y } = view.model.renderers[0].data_source.data;
             const box = view.canvas_view.el.getBoundingClientRect();
-            return [box.x + view.frame.x_scale.compute(x[i]), box.y + view.frame.y_scale.compute(y[i])];
-        }""",
-        index,
+            const { x_scale, y_scale } = view.frame;
+            return Array.from(x, (_, i) => [box.x + x_scale.compute(x[i]), box.y + y_scale.compute(y[i])]);
+        }"""
     )
 
 
-def words(page):
-    return page.locator("#words").inner_text()
+def place(page, index):
+    """Where a point is in the window."""
+    return places(page)[index]
+
+
+def file_of(page, index):
+    """The file of a point, as the page was given it."""
+    clips = page.evaluate("JSON.parse(document.getElementById('map-content').textContent).clips")
+    return clips[index]["file"]
 
 
 def test_a_click_plays_and_shows_and_nothing_is_asked_of_the_network(page, errors, made):
@@ -80,14 +87,11 @@ def test_a_click_plays_and_shows_and_nothing_is_asked_of_the_network(page, error
 
 def test_of_points_that_overlap_the_nearest_is_played(page, errors, made):
     opened(page, made / "map.html")
-    spots = [place(page, i) for i in range(126)]
+    spots = places(page)
     apart = [(math.dist(spots[i], spots[j]), j) for j in range(126) for i in range(j)]
     index = min(pair for pair in apart if pair[0] > 3)[1]  # pixels; the points are 9 wide
     page.mouse.click(*spots[index])
-    file = page.evaluate(
-        f"JSON.parse(document.getElementById('map-content').textContent).clips[{index}].file"
-    )
-    assert page.locator("#file").inner_text() == file and errors == []
+    assert page.locator("#file").inner_text() == file_of(page, index) and errors == []
 
 
 def test_hovering_says_what_a_point_is(page, errors, made):
@@ -100,7 +104,7 @@ def test_hovering_says_what_a_point_is(page, errors, made):
 def test_hovering_over_a_crowd_does_not_cover_the_map(page, errors, made):
     page.set_viewport_size({"width": 390, "height": 844})
     opened(page, made / "map.html")
-    spots = [place(page, i) for i in range(126)]
+    spots = places(page)
     crowd = max(spots, key=lambda spot: sum(math.dist(spot, other) < 4 for other in spots))
     assert sum(math.dist(crowd, other) < 4 for other in spots) > 3
     page.mouse.move(*crowd)
@@ -155,8 +159,7 @@ def test_linked_sounds_play_and_a_missing_one_is_a_sentence(page, errors, made):
     opened(page, made / "linked.html")
     page.focus("#plot")
     page.keyboard.press("ArrowRight")
-    gone = page.evaluate("JSON.parse(document.getElementById('map-content').textContent).clips[0].file")
-    assert page.locator("#file").inner_text() == gone  # the first point is that of the deleted file
+    assert page.locator("#file").inner_text() == file_of(page, 0)  # whose recording was deleted
     page.get_by_text("is not there, or this browser cannot play it").wait_for(timeout=5_000)
     page.mouse.click(*place(page, 3))
     until(page, "sound.currentTime > 0.2")

@@ -15,7 +15,7 @@ import pytest
 from conftest import ROOT
 
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
-VOICE = NOTEBOOKS[7]
+VOICE = "07_try_your_voice.ipynb"
 ASK_FOR_HALF_A_SECOND = """() => {
     const lend = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
     window.asked = 0;
