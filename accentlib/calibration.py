@@ -103,7 +103,7 @@ def calibrate(model: AccentNet, log_mels: Sequence[np.ndarray], accents: Sequenc
     Parameters
     ----------
     model : AccentNet
-        In evaluation mode; its attributes ``temperature``, ``window_gain`` and ``unsure_below`` are set.
+        Its attributes ``temperature``, ``window_gain`` and ``unsure_below`` are set.
     log_mels : sequence of np.ndarray
         ``(frames, mels)`` each, before normalisation.
     accents : sequence of str

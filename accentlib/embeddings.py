@@ -14,7 +14,7 @@ from .config import Config, InputError
 from .data import length_buckets, pad
 from .device import keep_freed_memory
 from .features import at_rate, moments, normalise, wave_log_mel
-from .model import AccentNet
+from .model import AccentNet, evaluating
 from .parallel import TOGETHER, on_all_cores
 from .pooling import Weights
 from .store import FeatureStore, log_mels_of_files
@@ -60,7 +60,7 @@ def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[
     Parameters
     ----------
     model : AccentNet
-        It is used as it is, in float32; put it into evaluation mode first.
+        Used in float32 and in evaluation mode, whatever mode it is in; it is left as it was.
     log_mels : sequence of np.ndarray
         ``(frames, mels)`` each, before normalisation; views of a store are read a batch at a time.
 
@@ -82,8 +82,9 @@ def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[
             for c, start, stop in map(pieces.__getitem__, bucket)
         ]
         batch, lengths = pad(cut)
-        vectors = model.embed(batch.to(device), lengths.to(device))
-        scores = model.am_softmax.scale * model.cosines(vectors)
+        with evaluating(model):
+            vectors = model.embed(batch.to(device), lengths.to(device))
+            scores = model.am_softmax.scale * model.cosines(vectors)
         np.add.at(embeddings, of_clip[bucket], vectors.cpu().numpy())
         np.add.at(logits, of_clip[bucket], scores.cpu().numpy())
     logits = logits / counts ** (1 - model.window_gain)
@@ -226,7 +227,8 @@ def attention(model: AccentNet, clip: Clip) -> tuple[np.ndarray, Weights]:
 def log_mel_attention(model: AccentNet, log_mels: np.ndarray) -> Weights:
     """The weights of :func:`attention`, for normalised log-mels ``(frames, mels)``."""
     batch = torch.from_numpy(log_mels)[None].to(next(model.parameters()).device)
-    _, weights = model.attend(batch)
+    with evaluating(model):
+        _, weights = model.attend(batch)
     return Weights(*(None if w is None else w[0].cpu().numpy() for w in weights))
 
 

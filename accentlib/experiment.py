@@ -213,7 +213,7 @@ def score_pairs(model: AccentNet, pairs: pd.DataFrame) -> tuple[pd.DataFrame, di
     Parameters
     ----------
     model : AccentNet
-        In evaluation mode.
+        As :func:`accentlib.load_model` gives it.
     pairs : pandas.DataFrame
         Columns a, b (audio or feature files) and client (:func:`accentlib.lists.read_pairs`).
 

@@ -22,7 +22,7 @@ def frame_attention(model: AccentNet, log_mels: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     model : AccentNet
-        With attention, in evaluation mode.
+        With attention.
     log_mels : np.ndarray
         ``(frames, mels)``, before normalisation.
     """
@@ -41,7 +41,7 @@ def attention_by_sound(
     Parameters
     ----------
     model : AccentNet
-        With attention, in evaluation mode.
+        With attention.
     table : pandas.DataFrame
         The clips, with a column ``path``.
     store : FeatureStore

@@ -1,6 +1,7 @@
 """Log-mels to an accent embedding: front end, pooling, two fully connected layers, AM-Softmax."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -118,6 +119,18 @@ class AccentNet(nn.Module):
     def name_sounds(self, log_mels: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """Probabilities of the sounds ``(batch, frames / 8, 16 or 32, sounds)``, of a model that has some."""
         return self.sound_layer(self.encode(log_mels, lengths)[0]).float().softmax(dim=-1)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode, and afterwards each of its modules back into the mode it was in."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 class _Undrawn(TorchFunctionMode):

@@ -335,7 +335,7 @@ class Trainer:
 
     def validate(self, board, losses: list[torch.Tensor]) -> None:
         """Evaluate on whole validation utterances, halve the rate where due, write checkpoints."""
-        figures, predicted = self.validation.measure(self.evaluated.eval())
+        figures, predicted = self.validation.measure(self.evaluated)
         rate = self.optimizer.param_groups[0]["lr"]
         row = {
             "step": self.step,

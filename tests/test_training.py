@@ -232,3 +232,23 @@ def test_devices_and_precision(monkeypatch):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda c=capabilities: c)
         assert get_precision("auto", cpu) == expected
     assert get_precision("float32", cpu) == torch.float32
+
+
+def test_predicting_with_a_model_in_training_mode_neither_errs_nor_changes_it(trained, corpus_dir):
+    """As after ``trainer.train()``, or in a loop of the user's own."""
+    model, _, _ = trained
+    clips = list(read_corpus(corpus_dir)["path"][:4])
+    expected = listen(model, clips).probabilities
+    before = {name: x.clone() for name, x in model.state_dict().items()}
+    model.train()
+    model.front_end.eval()  # frozen, say
+    try:
+        answers, (_, weights) = listen(model, clips), attention(model, clips[0])
+        assert model.training and not model.front_end.training and model.pooling.training
+        for name, x in model.state_dict().items():
+            assert torch.equal(x, before[name]), f"{name} was changed by predicting"
+    finally:
+        model.load_state_dict(before)
+        model.eval()
+    np.testing.assert_array_equal(answers.probabilities, expected)
+    np.testing.assert_array_equal(weights.heads, attention(model, clips[0])[1].heads)
