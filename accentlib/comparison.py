@@ -98,6 +98,8 @@ def train_and_test(
     run_dir = out_dir / f"{config.pooling_method}-{config.seed}"
     shared = out_dir / "features"
     trainer = Trainer(table, config, run_dir, sounds=sounds, progress=progress, features_dir=shared)
+    if (run_dir / "last.pt").is_file():  # stopped before its row was written
+        trainer.resume(run_dir / "last.pt")
     trainer.train()
     model = load_model(run_dir / "best.pt").to(trainer.device)
     test = select(trainer.table, "test")

@@ -25,7 +25,7 @@ from .metrics import (
 from .model import AccentNet
 from .sounds import wanted_sounds
 from .store import FeatureStore
-from .training import Trainer
+from .training import Trainer, check_free
 
 
 def run(
@@ -35,6 +35,7 @@ def run(
     *,
     sounds: str | Path | None = None,
     resume: bool = False,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Train on a corpus, test on its unseen speakers, draw the pictures.
 
@@ -51,6 +52,8 @@ def run(
         The corpus's table of sounds, for ``sound_weight``; ``sounds.csv`` beside the manifest by default.
     resume : bool
         Go on from ``out_dir/last.pt``.
+    overwrite : bool
+        Write over a run that ``out_dir`` holds.
 
     Returns
     -------
@@ -58,10 +61,14 @@ def run(
         What ``metrics.json`` holds: figures on the test split, chance, majority and baselines beside
         them, ``note`` (what the corpus's own note says of such figures) and ``problems`` (files that
         could not be used).
+
+    Raises InputError if ``out_dir`` holds a run, and neither ``resume`` nor ``overwrite`` is given.
     """
     out_dir = Path(out_dir)
+    if not (resume or overwrite):
+        check_free(out_dir)
     table = read_corpus(data, seed=config.seed)
-    trainer = Trainer(table, config, out_dir, sounds=wanted_sounds(data, config, sounds))
+    trainer = Trainer(table, config, out_dir, sounds=wanted_sounds(data, config, sounds), overwrite=overwrite)
     test = select(trainer.table, "test")
     check_accents(test, trainer.model.labels)  # now, and not after an hour of training
     if resume:

@@ -56,6 +56,14 @@ def training_sounds(sounds: pd.DataFrame | None, train: pd.DataFrame, config: Co
     return FrameSounds(known, config)
 
 
+def check_free(out_dir: str | Path) -> None:
+    """Raise an InputError if a folder holds a run, which another one would write over."""
+    if (Path(out_dir) / "last.pt").exists():
+        raise InputError(
+            f"{out_dir} holds a run already; go on with it (resume), name another out_dir, or pass overwrite=True"
+        )
+
+
 class Trainer:
     """A training run: the model, what resuming needs, and the loop.
 
@@ -79,6 +87,8 @@ class Trainer:
         Which sound is spoken when (:func:`accentlib.sounds.read_sounds`), for ``sound_weight``.
     sources : dict of str to str, optional
         Where the table and the pairs were read from; noted in ``config.pkl`` beside the configuration.
+    overwrite : bool
+        Write over a run that ``out_dir`` holds; otherwise :meth:`train` refuses, unless it resumed that run.
     """
 
     def __init__(
@@ -93,8 +103,9 @@ class Trainer:
         features_dir: str | Path | None = None,
         sounds: pd.DataFrame | None = None,
         sources: dict[str, str] | None = None,
+        overwrite: bool = False,
     ):
-        self.sources = sources or {}
+        self.sources, self.overwrite = sources or {}, overwrite
         self.out_dir, self.progress, self.writes = Path(out_dir), progress and rank() == 0, rank() == 0
         self.out_dir.mkdir(parents=True, exist_ok=True)
         wanted = table[["path"]]
@@ -199,7 +210,12 @@ class Trainer:
         load_weights(self.model, weights, name=str(path))
 
     def train(self) -> None:
-        """Train until ``max_epochs`` or early stopping; on return the best weights are in ``best.pt``."""
+        """Train until ``max_epochs`` or early stopping; on return the best weights are in ``best.pt``.
+
+        Raises InputError if ``out_dir`` holds a run that was not resumed.
+        """
+        if self.step == 0 and not self.overwrite:
+            check_free(self.out_dir)
         config, sampler = self.config, self.loader.batch_sampler
         updates = math.ceil(len(sampler) / config.gradient_accumulation) * config.max_epochs
         started, losses = time.monotonic() - self.seconds, []
@@ -396,12 +412,13 @@ def train(
     *,
     sounds: pd.DataFrame | None = None,
     progress: bool = True,
+    overwrite: bool = False,
 ) -> tuple[AccentNet, pd.DataFrame]:
     """Train on a corpus.
 
     Parameters
     ----------
-    table, config, out_dir, sounds, progress
+    table, config, out_dir, sounds, progress, overwrite
         As for :class:`Trainer`.
 
     Returns
@@ -411,7 +428,11 @@ def train(
     history : pandas.DataFrame
         A row a validation: step, epoch, seconds, loss, learning_rate, balanced_accuracy, macro_f1,
         accuracy, eer (NaN where it is not measured).
+
+    Raises InputError if ``out_dir`` holds a run, unless ``overwrite`` is given.
     """
-    trainer = Trainer(table, config, out_dir, sounds=sounds, progress=progress)
+    if not overwrite:
+        check_free(out_dir)  # before features are computed
+    trainer = Trainer(table, config, out_dir, sounds=sounds, progress=progress, overwrite=overwrite)
     trainer.train()
     return load_model(trainer.out_dir / "best.pt"), pd.DataFrame(trainer.history)

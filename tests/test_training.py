@@ -13,6 +13,7 @@ from accentlib.config import Config, InputError
 from accentlib.corpus import read_corpus
 from accentlib.device import get_device, get_precision
 from accentlib.embeddings import attention, cosine_scores, embed, listen, predict
+from accentlib.experiment import run
 from accentlib.features import file_log_mel, normalise
 from accentlib.optimizer import averaging, cosine_rate
 from accentlib.training import Trainer, train
@@ -252,3 +253,20 @@ def test_predicting_with_a_model_in_training_mode_neither_errs_nor_changes_it(tr
         model.eval()
     np.testing.assert_array_equal(answers.probabilities, expected)
     np.testing.assert_array_equal(weights.heads, attention(model, clips[0])[1].heads)
+
+
+def test_a_library_user_trains_into_the_folder_of_a_good_run(tmp_path, corpus_dir, tiny):
+    table, config = read_corpus(corpus_dir), tiny.replace(max_epochs=1)
+    train(table, config, tmp_path, progress=False)
+    written = {name: (tmp_path / name).read_bytes() for name in ("best.pt", "last.pt", "config.pkl")}
+    other = config.replace(seed=2)
+    for again in (
+        lambda: train(table, other, tmp_path, progress=False),
+        lambda: run(corpus_dir, other, tmp_path),
+        lambda: Trainer(table, other, tmp_path, progress=False).train(),
+    ):
+        with pytest.raises(InputError, match="holds a run already; .*overwrite=True"):
+            again()
+        assert written == {name: (tmp_path / name).read_bytes() for name in written}
+    train(table, other, tmp_path, progress=False, overwrite=True)
+    assert read_checkpoint(tmp_path / "best.pt")["config"]["seed"] == 2
