@@ -1,15 +1,17 @@
 """From clips to embeddings, accents and their probabilities."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from functools import partial
+from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 
-from .audio import to_mono
+from .audio import as_wave, read_audio, to_mono
 from .config import Config, InputError
 from .data import length_buckets, pad
 from .device import keep_freed_memory
@@ -19,7 +21,10 @@ from .parallel import TOGETHER, on_all_cores
 from .pooling import Weights
 from .store import FeatureStore, log_mels_of_files
 
-Clip = str | Path | tuple[np.ndarray, int]
+Clip = (
+    str | Path | bytes | BinaryIO | tuple[np.ndarray | torch.Tensor, int]
+)  # a file, what is in one, or a wave
+Clips = Clip | Iterable[Clip] | pd.DataFrame
 CHUNK = 512  # files whose features are held in memory at once
 
 
@@ -91,9 +96,57 @@ def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[
     return (embeddings / counts).astype(np.float32), logits.astype(np.float32)
 
 
+def as_clips(clips: Clips) -> list[Clip]:
+    """A list of what was given: of one clip, of several, or of a table's column ``path``.
+
+    Raises InputError if it is neither a clip nor a sequence.
+    """
+    if isinstance(clips, pd.DataFrame):
+        if "path" not in clips:
+            raise InputError(f"the table has no column 'path'; it has {', '.join(map(str, clips.columns))}")
+        return list(clips["path"])
+    if _is_clip(clips):
+        return [clips]
+    if isinstance(clips, Iterable) and not _is_numbers(clips):
+        clips = list(clips)
+        for i, clip in enumerate(clips):
+            if not _is_clip(clip):
+                raise InputError(f"clip {i}: {_not_a_clip(clip)}")
+        return clips
+    raise InputError(_not_a_clip(clips))
+
+
+def _is_wave(clip: Any) -> bool:
+    """Whether it is a pair, one of it a number: a wave and its rate."""
+    return (
+        isinstance(clip, tuple)
+        and len(clip) == 2
+        and any(isinstance(x, (int, float, np.number)) for x in clip)
+    )
+
+
+def _is_numbers(clips: Any) -> bool:
+    """Whether it is an array or a tensor of numbers."""
+    return isinstance(clips, torch.Tensor) or (
+        isinstance(clips, np.ndarray) and clips.dtype.kind not in "OSUT"
+    )
+
+
+def _is_clip(clip: Any) -> bool:
+    return isinstance(clip, (str, os.PathLike, bytes, bytearray)) or hasattr(clip, "read") or _is_wave(clip)
+
+
+def _not_a_clip(clip: Any) -> str:
+    if _is_numbers(clip):
+        return f"an array of shape {tuple(clip.shape)} needs its sample rate; pass (array, sample rate)"
+    return (
+        f"a {type(clip).__name__} is not a clip: give a path, (wave, sample rate), a binary file or its bytes"
+    )
+
+
 def listen(
     model: AccentNet,
-    clips: Clip | Sequence[Clip] | pd.DataFrame,
+    clips: Clips,
     *,
     store: FeatureStore | None = None,
     scheduler: str = "",
@@ -104,17 +157,16 @@ def listen(
     ----------
     model : AccentNet
         As :func:`accentlib.load_model` or :func:`accentlib.train` gives it.
-    clips : path, (wave, sample rate), a list of these, or a table with a column ``path``
-        Audio files, or waves ``(samples,)`` or ``(samples, channels)`` in [-1, 1] with their rate in Hz.
+    clips : a clip, several of them, or a table with a column ``path``
+        A clip is the path of an audio file, an open (binary) file or its bytes, or a pair of a wave and its rate in
+        Hz: an array or tensor ``(samples,)``, ``(samples, channels)`` or ``(channels, samples)``, of floats in
+        [-1, 1], int16, int32 or uint8.
     store : FeatureStore, optional
         Holds the features of files, made with the model's configuration, so that they need not be decoded.
     scheduler : str
         A Dask cluster that does it (:func:`accentlib.parallel.on_all_cores`).
     """
-    if isinstance(clips, pd.DataFrame):
-        clips = list(clips["path"])
-    elif isinstance(clips, (str, Path, tuple)):
-        clips = [clips]
+    clips = as_clips(clips)
     keep_freed_memory()
     size = CHUNK // TOGETHER if scheduler else CHUNK
     chunks = [(start, clips[start : start + size]) for start in range(0, len(clips), size)]
@@ -151,18 +203,33 @@ def _listen_to_chunk(
 
 def _log_mels(model: AccentNet, clips: Sequence[Clip], start: int, store: FeatureStore | None = None):
     """Yield a name, and log-mels or the line that says what is wrong, for each clip."""
-    stored = {str(clip) for clip in clips if store and not isinstance(clip, tuple) and str(clip) in store}
-    files = [str(clip) for clip in clips if not isinstance(clip, tuple) and str(clip) not in stored]
-    of_files = iter(list(log_mels_of_files(files, model.config)))
+    paths = [str(clip) for clip in clips if isinstance(clip, (str, os.PathLike))]
+    stored = {path for path in paths if store and path in store}
+    of_files = iter(list(log_mels_of_files([path for path in paths if path not in stored], model.config)))
     for i, clip in enumerate(clips, start):
-        if not isinstance(clip, tuple):
+        if isinstance(clip, (str, os.PathLike)):
             yield str(clip), store[str(clip)] if str(clip) in stored else next(of_files)
             continue
         try:
-            config = at_rate(model.config, clip[1])
-            yield f"clip {i}", wave_log_mel(to_mono(*clip, config.sample_rate), config)
+            yield f"clip {i}", _log_mel_in_memory(clip, model.config)
         except InputError as error:
             yield f"clip {i}", f"clip {i}: {error}"
+
+
+def _log_mel_in_memory(clip: Clip, config: Config) -> np.ndarray:
+    """Log-mels ``(frames, mels)`` of a wave with its rate, or of an audio file that is open or given as bytes."""
+    if _is_wave(clip):
+        wave, rate = as_wave(*clip)
+    else:
+        if hasattr(clip, "read"):
+            if clip.seekable():
+                clip.seek(0)
+            clip = clip.read()
+            if isinstance(clip, str):
+                raise InputError("a text file; open the audio file in binary mode")
+        wave, rate = read_audio(BytesIO(clip))
+    config = at_rate(config, rate)
+    return wave_log_mel(to_mono(wave, rate, config.sample_rate), config)
 
 
 def _all_read(answers: Answers) -> Answers:
@@ -171,7 +238,7 @@ def _all_read(answers: Answers) -> Answers:
     return answers
 
 
-def embed(model: AccentNet, clips: Clip | Sequence[Clip] | pd.DataFrame) -> np.ndarray:
+def embed(model: AccentNet, clips: Clips) -> np.ndarray:
     """Embeddings ``(clips, embedding)`` of clips (see :func:`listen` for what a clip can be).
 
     Raises InputError if a clip cannot be used; a line for each.
@@ -179,7 +246,7 @@ def embed(model: AccentNet, clips: Clip | Sequence[Clip] | pd.DataFrame) -> np.n
     return _all_read(listen(model, clips)).embeddings
 
 
-def predict(model: AccentNet, clips: Clip | Sequence[Clip] | pd.DataFrame) -> pd.DataFrame:
+def predict(model: AccentNet, clips: Clips) -> pd.DataFrame:
     """The most probable accent of each clip: a table of path, accent, probability and nearest.
 
     Of a calibrated model (:func:`accentlib.calibration.calibrate`) the probability says how often such an
@@ -216,7 +283,7 @@ def attention(model: AccentNet, clip: Clip) -> tuple[np.ndarray, Weights]:
 
     Raises InputError if the clip cannot be used.
     """
-    ((_, log_mels),) = _log_mels(model, [clip], 0)
+    ((_, log_mels),) = _log_mels(model, as_clips(clip), 0)
     if isinstance(log_mels, str):
         raise InputError(log_mels)
     log_mels = normalise(log_mels, model.config.normalization)
