@@ -56,7 +56,10 @@ class Config:
     """
 
     # features
-    sample_rate: int = option(0, "Hz to which audio is resampled; 0: the corpus's own rate")
+    sample_rate: int = option(
+        0,
+        "Hz to which audio is resampled; 0: 16000, or 8000 where the corpus has less (lists: each file's own)",
+    )
     n_fft: int = option(512, "points of the FFT")
     win_length: float = option(0.025, "length of the Hamming window, s")
     hop_length: float = option(0.010, "step between frames, s")

@@ -94,19 +94,23 @@ def select(table: pd.DataFrame, split: str) -> pd.DataFrame:
 
 
 def corpus_sample_rate(paths: list[str]) -> int:
-    """The rate (Hz) of most of the files; 0 if they are feature files and none says its own.
+    """The rate (Hz) at which a corpus is used: 16 kHz, or 8 kHz where most of its recordings have less.
+
+    Feature files keep the rate of most of them, as published; 0 where none says its own.
 
     Raises InputError if none of them can be read.
     """
-    rates: Counter[int] = Counter()
+    rates: Counter[tuple[bool, int]] = Counter()
     for path in paths:
+        features = path.endswith(".pickle")
         try:
-            rates[feature_rate(path) if path.endswith(".pickle") else native_rate(path)] += 1
+            rates[features, feature_rate(path) if features else native_rate(path)] += 1
         except (InputError, OSError):
             continue  # named when its features are computed
     if not rates:
         raise InputError(f"none of the {len(paths)} audio files can be read, {paths[0]} the first")
-    return rates.most_common(1)[0][0]
+    (features, rate), _ = rates.most_common(1)[0]
+    return rate if features else 16_000 if rate >= 16_000 else 8_000
 
 
 def feature_rate(path: str) -> int:

@@ -89,8 +89,13 @@ def log_mel(
     import scipy.fft
 
     win_samples, hop = round(win_length * sample_rate), round(hop_length * sample_rate)
-    if hop < 1 or not 0 < win_samples <= n_fft:
-        raise InputError(f"n_fft {n_fft} must hold a window of {win_samples} samples, steps of {hop}")
+    if hop < 1 or win_samples < 1:
+        raise InputError(f"window and step must have samples, not {win_samples} and {hop}")
+    if win_samples > n_fft:
+        raise InputError(
+            f"at {sample_rate} Hz a window of {win_length:g} s has {win_samples} samples, more than n_fft {n_fft}:"
+            f" resample it by sample_rate 16000, or use n_fft {2 ** (win_samples - 1).bit_length()}"
+        )
     if len(wave) < n_fft:
         needed = n_fft / sample_rate
         raise InputError(f"too short: {len(wave) / sample_rate:.3f} s, at least {needed:.3f} s are needed")

@@ -35,7 +35,7 @@ from .validation import Validation
 def prepare(
     table: pd.DataFrame, config: Config, folder: str | Path, *, scheduler: str = ""
 ) -> tuple[Config, FeatureStore]:
-    """Settle the sample rate and compute the features, in ``folder`` (:func:`accentlib.open_store`)."""
+    """Settle the sample rate (:func:`accentlib.corpus.corpus_sample_rate`) and compute the features, in ``folder`` (:func:`accentlib.open_store`)."""
     if config.sample_rate == 0:
         config = config.replace(sample_rate=corpus_sample_rate(list(table["path"])))
     return config, open_store(table, folder, config, scheduler=scheduler)
@@ -72,7 +72,7 @@ class Trainer:
     table : pandas.DataFrame
         A corpus; its splits train and validation are used.
     config : Config
-        A ``sample_rate`` of 0 becomes the corpus's.
+        A ``sample_rate`` of 0 becomes 16 kHz, or 8 kHz where the corpus has less.
     out_dir : str or Path
         Receives features, ``config.pkl``, checkpoints and TensorBoard files.
     labels : list of str, optional

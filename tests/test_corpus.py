@@ -18,6 +18,7 @@ from accentlib.corpus import corpus_note, corpus_sample_rate, read_corpus
 from accentlib.data import EpochSampler, WindowDataset, length_buckets, training_loader
 from accentlib.features import file_log_mel
 from accentlib.store import open_store
+from accentlib.training import prepare
 from conftest import BUNDLED, RATE, tone, write_corpus
 
 GOOD = "path,accent,speaker,split\na.wav,x,s1,train\nb.wav,y,s2,test\n"
@@ -62,6 +63,19 @@ def test_without_a_split_speakers_are_dealt_apart_and_it_is_said(tmp_path, capsy
     assert set(counts.columns) == {"train", "validation", "test"} and counts.to_numpy().min() > 0
     assert read_corpus(folder, seed=3)["split"].equals(table["split"])
     assert not read_corpus(folder, seed=4)["split"].equals(table["split"])
+
+
+@pytest.mark.parametrize(
+    ("rate", "used"), [(48_000, 16_000), (44_100, 16_000), (24_000, 16_000), (16_000, 16_000), (11_025, 8000)]
+)
+def test_a_corpus_as_a_recorder_made_it_is_resampled(tmp_path, tiny, rate, used):
+    """At 44.1 and 48 kHz `accentlib run` said: n_fft 512 must hold a window of 1200 samples, steps of 480."""
+    for name in ("a", "b"):
+        sf.write(tmp_path / f"{name}.wav", tone(300, 1.0, rate), rate)
+    table = pd.DataFrame({"path": [str(tmp_path / "a.wav"), str(tmp_path / "b.wav")]})
+    config, store = prepare(table, tiny.replace(sample_rate=0), tmp_path / "features")
+    assert config.sample_rate == used and store.problems == {}
+    assert len(store[table["path"][0]]) == 1 + (used - 512) // (used // 100)
 
 
 def test_the_rate_of_most_files_and_the_note(tmp_path):

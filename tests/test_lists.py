@@ -52,6 +52,20 @@ def test_both_spellings_of_a_list_and_only_what_changed_is_extracted_again(tmp_p
     assert read_made(audio[0].with_suffix(".pickle"))["n_fft"] == 2048
 
 
+def test_a_list_of_48_khz_files_says_what_to_do_and_then_does_it(tmp_path, capsys):
+    sf.write(tmp_path / "a.wav", tone(300, 0.6, 48_000), 48_000)
+    (tmp_path / "files.lst").write_text(f"{tmp_path}/a\n")
+    argv = ["features", "-i", str(tmp_path / "files.lst")]
+    assert main(argv) == 1
+    assert "1200 samples, more than n_fft 512: resample it by sample_rate 16000, or use n_fft 2048" in (
+        capsys.readouterr().err
+    )
+    assert main([*argv, "--sample_rate", "16000"]) == 0
+    assert read_features(tmp_path / "a.pickle").shape == (57, 80)
+    assert main([*argv, "--n_fft", "2048"]) == 0  # at the file's own rate, as published
+    assert read_made(tmp_path / "a.pickle")["sample_rate"] == 48_000
+
+
 def test_features_of_the_published_extractor_are_left_unless_older_than_the_audio(tmp_path, capsys):
     sf.write(tmp_path / "a.wav", tone(300), RATE)
     theirs = pickle.dumps(np.ones((80, 30)))
