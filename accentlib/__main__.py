@@ -274,7 +274,7 @@ def do_embed(arguments: argparse.Namespace) -> int:
 
     if bool(arguments.files) == bool(arguments.data):
         raise InputError("embed needs either audio files or --data")
-    files = arguments.files or list(read_corpus(arguments.data)["path"])
+    files = arguments.files or list(read_corpus(arguments.data, split=False)["path"])
     answers = listen(_model(arguments), files, scheduler=arguments.scheduler)
     output = Path(arguments.output)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -313,7 +313,7 @@ def do_map(arguments: argparse.Namespace) -> int:
     from .corpus import corpus_note, read_corpus, select
     from .map_page import accent_map
 
-    table = read_corpus(arguments.data)
+    table = read_corpus(arguments.data, split=False)
     if arguments.split:
         table = pd.concat([select(table, split) for split in arguments.split])
     name = Path(arguments.data).absolute()

@@ -16,7 +16,7 @@ from .splits import SPLITS, split_by_speaker
 COLUMNS = ("path", "accent", "speaker")
 
 
-def read_corpus(data: str | Path, *, seed: int = 1234) -> pd.DataFrame:
+def read_corpus(data: str | Path, *, seed: int = 1234, split: bool = True) -> pd.DataFrame:
     """Read and check a corpus.
 
     Parameters
@@ -27,11 +27,13 @@ def read_corpus(data: str | Path, *, seed: int = 1234) -> pd.DataFrame:
         it, a speaker-disjoint one is made and said.
     seed : int
         Seed of the split that is made.
+    split : bool
+        Whether a split is needed, and so two accents at least; without it any clips will do.
 
     Returns
     -------
     pandas.DataFrame
-        The manifest's columns; ``path`` is made absolute, ``split`` is always there.
+        The manifest's columns; ``path`` is made absolute. ``split`` is there if it is needed.
 
     Raises InputError if the table is missing or unreadable, lacks a column or a value, names a clip
     twice, has one accent only, or has a speaker in two splits.
@@ -42,17 +44,17 @@ def read_corpus(data: str | Path, *, seed: int = 1234) -> pd.DataFrame:
     if not manifest.is_file():
         raise InputError(f"{manifest}: no such file; `accentlib corpus from-folder` makes one of recordings")
     table = read_table(manifest, separators=",")
-    check_corpus(table, name=str(manifest))
+    check_corpus(table, name=str(manifest), accents=2 if split else 1)
     table["path"] = [str((manifest.parent / path).absolute()) for path in table["path"]]
-    if "split" not in table:
+    if split and "split" not in table:
         table["split"] = split_by_speaker(table, seed=seed, name=str(manifest))
         counts = ", ".join(f"{split} {part['speaker'].nunique()}" for split, part in table.groupby("split"))
         print(f"{manifest}: no split column; speakers dealt by seed {seed}: {counts}", file=sys.stderr)
     return table
 
 
-def check_corpus(table: pd.DataFrame, *, name: str = "table") -> None:
-    """Raise an InputError, one line that begins with ``name``, where the table is not a corpus."""
+def check_corpus(table: pd.DataFrame, *, name: str = "table", accents: int = 2) -> None:
+    """Raise an InputError, one line that begins with ``name``, where the table is not a corpus of so many accents."""
     missing = [column for column in COLUMNS if column not in table]
     if missing:
         raise InputError(f"{name}: lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}")
@@ -67,7 +69,7 @@ def check_corpus(table: pd.DataFrame, *, name: str = "table") -> None:
     twice = table["path"][table["path"].duplicated()]
     if len(twice):
         raise InputError(f"{name}: {twice.iloc[0]} is listed twice")
-    if table["accent"].nunique() < 2:
+    if table["accent"].nunique() < accents:
         raise InputError(f"{name}: only one accent, {table['accent'].iloc[0]!r}; two are needed")
     if "split" in table:
         unknown = sorted(set(table["split"]) - set(SPLITS))
@@ -87,6 +89,8 @@ def select(table: pd.DataFrame, split: str) -> pd.DataFrame:
 
     Raises InputError if there are none.
     """
+    if "split" not in table:
+        raise InputError(f"the corpus has no column split, so nothing is in {split!r}")
     rows = table[table["split"] == split]
     if not len(rows):
         raise InputError(f"the corpus has no clip in the split {split!r}")

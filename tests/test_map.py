@@ -126,6 +126,23 @@ def test_from_the_command_line_with_clips_that_cannot_be_read(tmp_path, model, c
     assert "tset" in capsys.readouterr().err and not (tmp_path / "none.html").exists()
 
 
+def test_a_folder_of_two_people_can_be_looked_at(tmp_path, model, capsys):
+    """`map` and `embed --data` said: a speaker-disjoint split needs at least 3 of each accent."""
+    data = write_corpus(tmp_path / "c", speakers=2, clips=2, with_split=False)
+    save_checkpoint(tmp_path / "m.pt", model)
+    use = ["--checkpoint", str(tmp_path / "m.pt"), "--data", str(data)]
+    assert main(["map", *use, "--output", str(tmp_path / "m.html")]) == 0
+    assert "split" not in content(tmp_path / "m.html")["groups"]
+    assert main(["embed", *use, "--output", str(tmp_path / "v.npz")]) == 0
+    assert len(np.load(tmp_path / "v.npz")["embeddings"]) == 12
+    manifest = pd.read_csv(data / "manifest.csv")
+    manifest[manifest["accent"] == "low"].to_csv(data / "manifest.csv", index=False)  # one accent alone
+    assert main(["map", *use, "--output", str(tmp_path / "m.html")]) == 0
+    capsys.readouterr()
+    assert main(["map", *use, "--output", str(tmp_path / "m.html"), "--split", "test"]) == 2
+    assert "the corpus has no column split" in capsys.readouterr().err
+
+
 def test_nothing_readable_is_said(tmp_path, model, corpus_dir):
     table = read_corpus(corpus_dir).head(2).assign(path=[str(tmp_path / "a.wav"), str(tmp_path / "b.wav")])
     with pytest.raises(InputError, match=r"no clip could be read: .*a\.wav"):
