@@ -139,11 +139,18 @@ def read_readings(readings: str | Path) -> dict[str, Reading]:
     Raises InputError if the folder's ``sounds.csv`` or a recording of it cannot be used.
     """
     readings = Path(readings)
-    table = read_sounds(readings.parent / "sounds.csv" if readings.is_file() else readings)
+    sounds = (readings if readings.is_dir() else readings.parent) / "sounds.csv"
+    for file in (readings, sounds):
+        if not file.exists():
+            raise InputError(
+                f"{file}: no such file; readings are recordings of the texts, beside a sounds.csv that says when"
+                " each phone is spoken in them (data/readings is an example)"
+            )
+    table = read_sounds(sounds)
     if readings.is_file():
         table = table[table["path"] == str(readings.absolute())].reset_index(drop=True)
         if not len(table):
-            raise InputError(f"{readings.parent / 'sounds.csv'}: says nothing of {readings.name}")
+            raise InputError(f"{sounds}: says nothing of {readings.name}")
     texts = {}
     for path, sounds in table.groupby("path"):
         frames = cepstra(path)

@@ -109,6 +109,11 @@ def _audio_folder(folder: Path, accent_column: str, speaker_column: str) -> pd.D
     """A folder with a ``metadata.csv``, and the files in it that the table does not name."""
     file = folder / "metadata.csv"
     names = read_table(file).columns
+    if "file_name" not in names:
+        raise InputError(
+            f"{file}: no column 'file_name' for the path; it has {', '.join(names)}"
+            " (a table with other columns: accentlib corpus from-table)"
+        )
     accent = accent_column or next((name for name in ("accent", "label") if name in names), "accent")
     speaker = speaker_column or next((name for name in ("speaker", "speaker_id") if name in names), "")
     listing = from_table(file, path_column="file_name", accent_column=accent, speaker_column=speaker)

@@ -33,7 +33,10 @@ def read_sounds(data: str | Path) -> pd.DataFrame:
     if file.is_dir() or file.name == "manifest.csv":
         file = (file if file.is_dir() else file.parent) / "sounds.csv"
     if not file.is_file():
-        raise InputError(f"{file}: no such file; `accentlib align` makes one")
+        raise InputError(
+            f"{file}: no such file; where people read a text that has a reading, `accentlib align` makes it;"
+            " without it train with sound_weight 0 (or --preset laptop)"
+        )
     table = read_table(file, separators=",")
     missing = [column for column in COLUMNS if column not in table]
     if missing:

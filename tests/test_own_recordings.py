@@ -183,6 +183,7 @@ def test_a_table_with_columns_of_its_own(tmp_path, separator):
     [
         (lambda p: from_folder(p / "none"), "no such folder"),
         (lambda p: from_folder(p), "no audio files in it"),
+        (lambda p: from_folder(p / "meta"), "no column 'file_name' .* from-table"),  # not: --path-column
         (lambda p: from_table(p / "none.csv"), "no such file"),
         (
             lambda p: from_table(p / "t.csv"),
@@ -197,6 +198,8 @@ def test_a_table_with_columns_of_its_own(tmp_path, separator):
 )
 def test_what_cannot_be_listed_gets_one_line(tmp_path, make, message):
     (tmp_path / "t.csv").write_text("a,b\n")
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta" / "metadata.csv").write_text("file,accent\n0.wav,Welsh\n")
     (tmp_path / "latin.csv").write_bytes("path,accent,speaker\na.wav,català,x\n".encode("latin-1"))
     with pytest.raises(InputError, match=message) as error:
         make(tmp_path)

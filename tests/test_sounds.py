@@ -187,7 +187,7 @@ def test_bad_tables_are_named_in_one_line(tmp_path):
         with pytest.raises(InputError, match=wanted) as error:
             read_sounds(tmp_path / "manifest.csv")
         assert str(error.value).startswith(str(tmp_path / "sounds.csv")) and "\n" not in str(error.value)
-    with pytest.raises(InputError, match="no such file; `accentlib align` makes one"):
+    with pytest.raises(InputError, match="no such file; .*`accentlib align` makes it; .*sound_weight 0"):
         read_sounds(tmp_path / "other")
 
 
@@ -236,7 +236,7 @@ def test_the_command_line_aligns_and_trains(tmp_path, capsys):
     (corpus / "sounds.csv").unlink()
     capsys.readouterr()
     assert main([*argv, "--out_dir", str(tmp_path / "other")]) == 2
-    assert "`accentlib align` makes one" in capsys.readouterr().err
+    assert "`accentlib align` makes it; without it train with sound_weight 0" in capsys.readouterr().err
 
 
 def test_what_cannot_be_learned_is_said(tmp_path, tiny, capsys):
@@ -260,6 +260,16 @@ def test_what_cannot_be_learned_is_said(tmp_path, tiny, capsys):
     assert one.equals(sounds)
     with pytest.raises(InputError, match="column 'accent' says 'high'; there are the readings more, text"):
         align(table, tmp_path / "readings", text_column="accent", progress=False)
+
+
+@pytest.mark.parametrize("missing", ["stella.ogg", "elsewhere", "empty"])
+def test_readings_that_are_not_there_are_not_made_by_align(tmp_path, corpus_dir, capsys, missing):
+    """It said: no such file; `accentlib align` makes one."""
+    (tmp_path / "empty").mkdir()
+    argv = ["align", "--data", str(corpus_dir), "--readings", str(tmp_path / missing)]
+    assert main([*argv, "--output", str(tmp_path / "sounds.csv")]) == 2
+    err = capsys.readouterr().err
+    assert missing in err and "readings are recordings of the texts" in err and "align" not in err
 
 
 def test_the_bundled_sounds_fit_their_clips(bundled):
