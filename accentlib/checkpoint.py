@@ -3,6 +3,7 @@
 import argparse
 import warnings
 import zipfile
+from importlib import resources
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ from typing import Any
 import torch
 
 from .config import Config, InputError
-from .files import replacing
+from .files import is_file, replacing
 from .model import AccentNet, empty_model, load_weights
 from .published import from_published
 
 FORMAT = 1
 CALIBRATION = {"temperature": (1e-3, 1e3), "window_gain": (0, 1), "unsure_below": (0, 1)}  # from, to
-SHIPPED = Path(__file__).parents[1] / "data" / "models" / "real_speech.pt"
+MODELS = resources.files(__package__) / "models"
+SHIPPED = MODELS / "real_speech.pt"
+NAMED = {"real_speech": SHIPPED, "accents_mini": MODELS / "accents_mini.pt"}
 
 
 def save_checkpoint(path: str | Path, model: AccentNet, training: dict[str, Any] | None = None) -> None:
@@ -101,11 +104,19 @@ def _load_plain(path: Path) -> dict[str, Any]:
 def load_model(path: str | Path = SHIPPED) -> AccentNet:
     """The model of a checkpoint, by default the one that hears real people, on the CPU and in evaluation mode.
 
-    Checkpoints (``.chkpt``) of the published trainer can be read, too.
+    Parameters
+    ----------
+    path : str or Path
+        A ``.pt`` of a run, a ``.chkpt`` of the published trainer, or, where no file is called so, the name of a
+        model that comes with the package: ``real_speech`` or ``accents_mini``.
 
-    Raises InputError if the checkpoint is not readable or its weights do not fit its configuration.
+    Raises
+    ------
+    InputError
+        If the checkpoint is not readable or its weights do not fit its configuration.
     """
-    content = _load_plain(Path(path))
+    named = NAMED.get(str(path))
+    content = _load_plain(named if named and not is_file(path) else Path(path))
     if isinstance(content.get("settings"), argparse.Namespace) and isinstance(content.get("model"), dict):
         try:
             return from_published(content["model"], vars(content["settings"]))

@@ -177,9 +177,8 @@ def make_parser() -> argparse.ArgumentParser:
         "map": "a web page of a corpus's clips: see them, hear them, see what the network attends to",
     }.items():
         sub = verbs.add_parser(verb, help=text, description=text)
-        sub.add_argument(
-            "--checkpoint", help="a .pt of a run, or a published .chkpt (data/models/real_speech.pt)"
-        )
+        text = "a .pt of a run, a published .chkpt, or accents_mini, the bundled voices' (real_speech)"
+        sub.add_argument("--checkpoint", help=text)
         sub.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
         sub.add_argument("--n_fft", "--n-fft", type=int, help="for a published .chkpt, if not 512")
         text = (

@@ -4,6 +4,7 @@ import functools
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,6 +81,18 @@ def test_without_a_checkpoint_the_model_of_real_people_answers_and_says_what_it_
     assert (row["accent"] == "unsure") == (row["probability"] < model.unsure_below)
     assert "real_speech.pt: says which of nine first languages" in err and "no test of origin" in err
     assert len(model.labels) == 9 and 0 < model.unsure_below < 1 and model.temperature > 1
+
+
+def test_a_shipped_model_has_a_name_unless_a_file_is_called_so(run_dir, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "accents_mini").mkdir()  # a corpus or a run of that name is no model
+    clip = str(BUNDLED / "clips" / "american" / "spk06_s06.ogg")
+    assert main(["predict", "--checkpoint", "accents_mini", clip]) == 0
+    assert ",american," in capsys.readouterr().out
+    assert accentlib.load_model("real_speech").labels == accentlib.load_model().labels
+    shutil.copy(run_dir / "best.pt", tmp_path / "real_speech")
+    assert accentlib.load_model("real_speech").labels == ["high", "low", "middle"]
+    assert accentlib.load_model().labels != ["high", "low", "middle"]
 
 
 def test_embed_writes_paths_and_embeddings(run_dir, corpus_dir, tmp_path):

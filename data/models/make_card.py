@@ -2,8 +2,9 @@
 
     python data/models/make_card.py RUN --data CORPUS     # RUN: the --out_dir of accentlib crossvalidate
 
-Writes ``real_speech_confusion.png`` and ``real_speech_reliability.png`` beside itself, copies the model and
-``crossvalidation.json``, writes the speakers' embeddings (``real_speech_voices.npz``), and prints the tables.
+Writes ``real_speech_confusion.png`` and ``real_speech_reliability.png`` beside the card (``accentlib/models``), copies
+the model and ``crossvalidation.json`` there, writes the speakers' embeddings (``real_speech_voices.npz``), and prints
+the tables.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from accentlib.crossvalidation import NETWORK, by_speaker, figures_of, read_pred
 from accentlib.metrics import classification_metrics, reliability, speaker_interval
 from accentlib.plots import plot_confusion, plot_reliability
 
-HERE = Path(__file__).parent
+MODELS = Path(__file__).parents[2] / "accentlib" / "models"
 AGES = [0, 25, 35, 50, 120]
 
 
@@ -61,21 +62,21 @@ def main() -> None:
     ax.set_title(
         f"{speakers['speaker'].nunique()} unseen speakers, trainings of each fold: {trainings}", fontsize=11
     )
-    ax.figure.savefig(HERE / "real_speech_confusion.png", dpi=100, bbox_inches="tight")
+    ax.figure.savefig(MODELS / "real_speech_confusion.png", dpi=100, bbox_inches="tight")
 
     clips = network[network["unit"] == "clip"]
     truth = np.array([labels.index(accent) for accent in clips["accent"]])
     tables = [reliability(clips[[f"{kind}:{x}" for x in labels]].to_numpy(), truth) for kind in ("raw", "p")]
     ax = plot_reliability(*tables)
     ax.set_title(f"{len(clips) // trainings} clips of unseen speakers", fontsize=11)
-    ax.figure.savefig(HERE / "real_speech_reliability.png", dpi=100, bbox_inches="tight")
+    ax.figure.savefig(MODELS / "real_speech_reliability.png", dpi=100, bbox_inches="tight")
 
-    shutil.copy(arguments.run / "final" / "model.pt", HERE / "real_speech.pt")
-    shutil.copy(arguments.run / "crossvalidation.json", HERE / "real_speech.json")
+    shutil.copy(arguments.run / "final" / "model.pt", MODELS / "real_speech.pt")
+    shutil.copy(arguments.run / "crossvalidation.json", MODELS / "real_speech.json")
     table = read_corpus(arguments.data)
-    vectors = embed(load_model(HERE / "real_speech.pt"), table).astype(np.float16)
+    vectors = embed(load_model(MODELS / "real_speech.pt"), table).astype(np.float16)
     known = {"accents": table["accent"].to_numpy(str), "speakers": table["speaker"].to_numpy(str)}
-    np.savez_compressed(HERE / "real_speech_voices.npz", embeddings=vectors, **known)
+    np.savez_compressed(MODELS / "real_speech_voices.npz", embeddings=vectors, **known)
     print(report_figures(figures_of(predictions)))
     print(groups(speakers, table).to_string(index=False))
 

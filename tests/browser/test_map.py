@@ -15,7 +15,7 @@ def made(tmp_path_factory):
     """The map of 126 bundled clips, and one of nine beyond its size limit, the first of whose files is then deleted."""
     folder = tmp_path_factory.mktemp("map")
     table = select(read_corpus(ROOT / "data/accents_mini"), "test")
-    checkpoint = ["--checkpoint", str(ROOT / "data/models/accents_mini.pt")]
+    checkpoint = ["--checkpoint", "accents_mini"]
     for name, rows, options in (("map", table[::4], []), ("linked", table[::60], ["--megabytes", "0"])):
         (folder / name).mkdir()
         paths = [str(folder / name / f"{i}.ogg") for i in range(len(rows))]
