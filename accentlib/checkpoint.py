@@ -30,7 +30,7 @@ def save_checkpoint(path: str | Path, model: AccentNet, training: dict[str, Any]
     path : str or Path
         Written under a temporary name, then renamed: a reader never sees half a file.
     model : AccentNet
-        Its weights, configuration and label names are stored.
+        Its weights, configuration, label names, calibration and the fingerprints of its training clips are stored.
     training : dict, optional
         Optimizer, counters and random states, of plain types and tensors.
     """
@@ -40,6 +40,7 @@ def save_checkpoint(path: str | Path, model: AccentNet, training: dict[str, Any]
         "labels": model.labels,
         "sounds": model.sounds,
         "calibration": _calibration_of(model),
+        "trained_on": None if model.trained_on is None else torch.tensor(sorted(model.trained_on)),
         "model": model.state_dict(),
         "training": training,
     }
@@ -127,7 +128,14 @@ def load_model(path: str | Path = SHIPPED) -> AccentNet:
     load_weights(model, content["model"], name=str(path))
     for name, value in _calibration(content, path).items():
         setattr(model, name, value)
+    model.trained_on = trained_on(content)
     return model.eval()
+
+
+def trained_on(content: dict[str, Any]) -> frozenset[int] | None:
+    """The fingerprints (:func:`accentlib.files.fingerprint`) of a checkpoint's training clips; None if it is older."""
+    noted = content.get("trained_on")
+    return frozenset(noted.tolist()) if isinstance(noted, torch.Tensor) and noted.ndim == 1 else None
 
 
 def _calibration(content: dict[str, Any], path: str | Path) -> dict[str, float]:

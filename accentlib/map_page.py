@@ -20,7 +20,8 @@ from .config import InputError
 from .corpus import audio_beside
 from .embeddings import listen
 from .explanation import frame_attention
-from .files import replacing
+from .features import cut_pauses
+from .files import fingerprint, replacing
 from .model import AccentNet
 from .parallel import on_all_cores
 from .plots import palette, project_pca, project_tsne
@@ -88,8 +89,7 @@ def accent_map(
     )
     if set(rows["accent"]) <= set(model.labels):
         rows["right or wrong"] = np.where(rows["heard as"] == rows["accent"], "right", "wrong")
-    if "split" in rows and (trained := int((rows["split"] == "train").sum())):
-        note = f"{note} {trained} of the {len(rows)} clips are from the training split: the network may know them."
+    note = f"{note} {training_note(model, list(rows['path']))}".strip()
     content = {
         "places": places(answers.embeddings, seed),
         "groups": {name: groups(rows[name].astype(str)) for name in COLOURED_BY if name in rows},
@@ -101,6 +101,14 @@ def accent_map(
     with replacing(output) as temporary:
         temporary.write_text(page(content, title, note), encoding="utf-8")
     return answers.problems
+
+
+def training_note(model: AccentNet, paths: list[str]) -> str:
+    """What should be known of the clips that the model was trained on; nothing if there are none among these."""
+    if model.trained_on is None:
+        return "This model does not say which clips it was trained on: these may be among them."
+    known = sum(fingerprint(path) in model.trained_on for path in paths)
+    return f"The network was trained on {known} of these {len(paths)} clips." if known else ""
 
 
 def places(embeddings: np.ndarray, seed: int) -> dict[str, dict[str, Any]]:
@@ -157,7 +165,10 @@ def look_into(model: AccentNet, path: str) -> dict[str, Any]:
         steps = frame_attention(model, log_mels)[:: model.config.frames_a_step, -1]
         look["attention"] = steps.round(2).tolist()
     if audio := audio_beside(path):
-        look["sound"] = opus(load_audio(audio, SOUND_RATE))
+        wave = load_audio(audio, SOUND_RATE)
+        if model.config.trim_silence:  # what the network is given, so that attention and sound go together
+            wave = cut_pauses(wave, SOUND_RATE, model.config.trim_silence)
+        look["sound"] = opus(wave)
     return look
 
 

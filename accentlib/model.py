@@ -32,6 +32,8 @@ class AccentNet(nn.Module):
         super().__init__()
         self.config, self.labels, self.sounds = config, list(labels), list(sounds)
         self.temperature, self.window_gain, self.unsure_below = 1.0, 0.0, 0.0  # calibration sets them
+        # fingerprints of the clips that it was trained on; None where that is not known
+        self.trained_on: frozenset[int] | None = frozenset()
         size = config.embedding_size
         self.front_end = make_front_end(config)
         self.pooling = make_pooling(

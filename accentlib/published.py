@@ -80,4 +80,5 @@ def from_published(
         raise InputError(f"num_accents is {classes}, which is the size of none of the weights")
     model = empty_model(published_config(settings), [str(label) for label in range(classes)])
     load_weights(model, weights, name="published weights")
+    model.trained_on = None
     return model.eval()

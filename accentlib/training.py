@@ -17,13 +17,13 @@ from filelock import FileLock, Timeout
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from .checkpoint import load_model, read_checkpoint, save_checkpoint
+from .checkpoint import load_model, read_checkpoint, save_checkpoint, trained_on
 from .config import Config, InputError
 from .corpus import corpus_sample_rate, select
 from .data import training_loader
 from .device import get_device, get_precision, keep_freed_memory
 from .distributed import gather, parallel, rank, wait
-from .files import replacing
+from .files import fingerprint, replacing
 from .metrics import NAMES
 from .model import AccentNet, load_weights
 from .optimizer import averaging, cosine_rate, make_optimizer, plateau_rate
@@ -127,6 +127,7 @@ class Trainer:
         frame_sounds = training_sounds(sounds, train, self.config)
         names = frame_sounds.names if frame_sounds else ()
         self.model = AccentNet(self.config, labels, names).to(self.device)
+        self.model.trained_on = frozenset(map(fingerprint, train["path"]))
         self.parallel = parallel(self.model, self.config)
         self.averaged = None
         if self.config.weight_averaging:
@@ -182,6 +183,7 @@ class Trainer:
                 f" the corpus has {', '.join(self.model.labels)}"
             )
         load_weights(self.evaluated, content["model"], name=str(path))
+        self.also_trained_on(trained_on(content))
         state = content["training"]
         if state is None:
             raise InputError(f"{path}: holds a model only, no training to resume")
@@ -208,6 +210,12 @@ class Trainer:
         weights = {k: v for k, v in other.state_dict().items() if not k.startswith(not_shared)}
         weights |= {k: v for k, v in own.items() if k.startswith(not_shared)}
         load_weights(self.model, weights, name=str(path))
+        self.also_trained_on(other.trained_on)
+
+    def also_trained_on(self, clips: frozenset[int] | None) -> None:
+        """Note what the weights that training starts with were trained on."""
+        before = self.model.trained_on
+        self.evaluated.trained_on = None if None in (clips, before) else before | clips
 
     def train(self) -> None:
         """Train until ``max_epochs`` or early stopping; on return the best weights are in ``best.pt``.

@@ -4,22 +4,26 @@ import base64
 import io
 import json
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile as sf
+import torch
 
 from accentlib.__main__ import main
-from accentlib.checkpoint import save_checkpoint
+from accentlib.checkpoint import load_model, read_checkpoint, save_checkpoint
 from accentlib.config import Config, InputError
 from accentlib.corpus import read_corpus
 from accentlib.embeddings import listen
 from accentlib.explanation import frame_attention
 from accentlib.features import file_log_mel
+from accentlib.files import fingerprint
 from accentlib.map_page import accent_map
 from accentlib.model import AccentNet
 from accentlib.plots import place_beside
+from accentlib.training import Trainer, train
 from conftest import RATE, TINY, tone, write_corpus
 
 
@@ -141,6 +145,43 @@ def test_a_folder_of_two_people_can_be_looked_at(tmp_path, model, capsys):
     capsys.readouterr()
     assert main(["map", *use, "--output", str(tmp_path / "m.html"), "--split", "test"]) == 2
     assert "the corpus has no column split" in capsys.readouterr().err
+
+
+def test_the_note_says_which_clips_the_network_was_trained_on(tmp_path, corpus_dir, tiny):
+    """Of any model the page said "27 clips are from the training split: the network may know them"."""
+    table = read_corpus(corpus_dir)
+    model, _ = train(table, tiny.replace(max_epochs=1), tmp_path / "run", progress=False)
+
+    def note(model, data) -> str:
+        accent_map(model, read_corpus(data), tmp_path / "map.html", note="A note.")
+        return re.search(r"<footer>(.*)</footer>", (tmp_path / "map.html").read_text())[1]
+
+    moved = shutil.copytree(corpus_dir, tmp_path / "moved")
+    trained = (table["split"] == "train").sum()
+    for data in (corpus_dir, moved):
+        assert (
+            note(model, data) == f"A note. The network was trained on {trained} of these {len(table)} clips."
+        )
+    elsewhere = write_corpus(tmp_path / "others", speakers=3, clips=2)
+    for path in elsewhere.glob("*.wav"):
+        sf.write(path, tone(77, 0.8, seed=hash(path) % 999), RATE)
+    assert note(model, elsewhere) == "A note."
+    save_checkpoint(tmp_path / "m.pt", model)
+    old = read_checkpoint(tmp_path / "m.pt")
+    del old["trained_on"]  # written before this was noted
+    torch.save(old, tmp_path / "old.pt")
+    assert "does not say which clips it was trained on" in note(load_model(tmp_path / "old.pt"), corpus_dir)
+    tuned = Trainer(read_corpus(elsewhere), tiny.replace(max_epochs=1), tmp_path / "tuned", progress=False)
+    tuned.start_from(tmp_path / "run" / "best.pt")
+    tuned.train()  # it still knows the first corpus
+    assert f"trained on {trained} of these" in note(load_model(tmp_path / "tuned" / "best.pt"), corpus_dir)
+
+
+def test_the_shipped_models_know_their_training_clips(bundled):
+    known = load_model("accents_mini").trained_on
+    trained = [fingerprint(path) in known for path in bundled["path"]]
+    assert trained == (bundled["split"] == "train").tolist()
+    assert len(load_model().trained_on) == 336
 
 
 def test_nothing_readable_is_said(tmp_path, model, corpus_dir):
