@@ -23,7 +23,7 @@ _HOMES = {
     "features": ("log_mel", "normalise", "file_log_mel"),
     "corpus": ("read_corpus", "select"),
     "store": ("open_store",),
-    "sounds": ("FrameSounds", "read_sounds"),
+    "sounds": ("FrameSounds", "cut_sounds", "read_sounds"),
     "alignment": ("align",),
     "model": ("AccentNet",),
     "published": ("from_published",),

@@ -8,6 +8,7 @@ import pandas as pd
 from .config import Config
 from .features import mfccs
 from .metrics import classification_metrics
+from .sounds import cut_sounds
 from .store import FeatureStore
 
 LogMels = FeatureStore | Mapping[str, np.ndarray]  # log-mels (frames, mels) by path
@@ -72,7 +73,7 @@ def sound_statistics(
     spoken, and the logarithm of its duration; NaN where the clip lacks it.
     """
     positions = int(sounds["position"].max()) + 1
-    by_clip = dict(list(sounds.groupby("path")))
+    by_clip = dict(list(cut_sounds(sounds[sounds["path"].isin(table["path"])], config).groupby("path")))
     vectors = np.full((len(table), positions, 14), np.nan)
     for vector, path in zip(vectors, table["path"], strict=True):
         if path not in by_clip:

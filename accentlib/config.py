@@ -255,6 +255,7 @@ LAPTOP = {
 # What was chosen on the development speakers of the Speech Accent Archive; the README has the table.
 REAL_SPEECH = LAPTOP | {
     "n_mels": 40,
+    "trim_silence": 30.0,
     "kernel_size": 128,
     "heads_number": 4,
     "mask_prob": 0.0,

@@ -152,8 +152,8 @@ def mfccs(log_mels: np.ndarray, count: int) -> np.ndarray:
     return scipy.fft.dct(normalise(log_mels), axis=1, norm="ortho")[:, :count]
 
 
-def cut_pauses(wave: np.ndarray, sample_rate: int, decibels: float) -> np.ndarray:
-    """Shorten pauses to 0.2 s (at the ends 0.1 s): voice activity by energy, as librosa.effects.split finds it.
+def speech(wave: np.ndarray, sample_rate: int, decibels: float) -> np.ndarray:
+    """Where there is speech: voice activity by energy, as librosa.effects.split finds it, and 0.1 s around it.
 
     Parameters
     ----------
@@ -167,14 +167,19 @@ def cut_pauses(wave: np.ndarray, sample_rate: int, decibels: float) -> np.ndarra
     Returns
     -------
     np.ndarray
-        ``(samples,)`` or fewer.
+        ``(samples,)``, bool.
     """
     frame, hop, around = (round(seconds * sample_rate) for seconds in (0.04, 0.01, 0.1))
     parts = _librosa().effects.split(wave, top_db=decibels, frame_length=frame, hop_length=hop)
     spoken = np.zeros(len(wave), bool)
     for start, stop in parts:
         spoken[max(0, start - around) : stop + around] = True
-    return wave[spoken]
+    return spoken
+
+
+def cut_pauses(wave: np.ndarray, sample_rate: int, decibels: float) -> np.ndarray:
+    """Shorten the pauses of a wave ``(samples,)`` to 0.2 s, at the ends to 0.1 s (see :func:`speech`)."""
+    return wave[speech(wave, sample_rate, decibels)]
 
 
 def at_rate(config: Config, rate: int) -> Config:

@@ -1,12 +1,17 @@
 """Which sound (phone) is spoken when: a table beside a corpus, and a number a frame for the network."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from .audio import load_audio
 from .config import Config, InputError
+from .corpus import audio_beside
+from .features import speech
 from .listing import read_table
+from .parallel import on_all_cores
 
 UNKNOWN = -1  # the number of a frame of which nobody says what is spoken
 COLUMNS = ("path", "start", "end", "sound", "position")
@@ -63,15 +68,57 @@ def wanted_sounds(data: str | Path, config: Config, sounds: str | Path | None = 
     return read_sounds(sounds or data) if config.sound_weight else None
 
 
+def cut_sounds(table: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """Move the sounds of recordings to where they are once ``config.trim_silence`` has cut the pauses.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As :func:`read_sounds` gives it: start and end are times in the file, s.
+    config : Config
+        Its ``sample_rate`` and ``trim_silence``; where that is 0 the table is returned as it is.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Start and end are times in what the features are computed from. A sound within a pause is left out.
+
+    Raises InputError if there is only a feature file, and no audio, to find the pauses in.
+    """
+    if not config.trim_silence:
+        return table
+    paths = list(table["path"].unique())
+    kept = dict(zip(paths, on_all_cores(partial(_kept_seconds, config), paths), strict=True))
+    parts = []
+    for path, part in table.groupby("path", sort=False):
+        seconds = kept[path]
+        places = (part[["start", "end"]] * config.sample_rate).round().astype(int).clip(0, len(seconds) - 1)
+        parts.append(part.assign(start=seconds[places["start"]], end=seconds[places["end"]]))
+    moved = pd.concat(parts) if parts else table
+    return moved[moved["end"] > moved["start"]].reset_index(drop=True)
+
+
+def _kept_seconds(config: Config, path: str) -> np.ndarray:
+    """How much is kept before each sample of a recording, s: ``(samples + 1,)``; of an unreadable one nothing."""
+    audio = audio_beside(path)
+    if audio is None:
+        raise InputError(f"trim_silence needs the audio beside {path}, to move its sounds with the cut")
+    try:
+        wave = load_audio(audio, config.sample_rate)
+    except InputError:  # named when its features are computed
+        return np.zeros(1)
+    return np.append(0, np.cumsum(speech(wave, config.sample_rate, config.trim_silence))) / config.sample_rate
+
+
 class FrameSounds:
     """The number of the sound in each frame of each clip, from a table of sounds.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        As :func:`read_sounds` gives it.
+        As :func:`read_sounds` gives it: times in the files.
     config : Config
-        Its ``sample_rate``, ``n_fft`` and ``hop_length`` say when a frame is.
+        Its ``sample_rate``, ``n_fft`` and ``hop_length`` say when a frame is, its ``trim_silence`` what is cut.
     names : list of str, optional
         Sounds in the order of their numbers; by default the table's, sorted. Others are unknown.
     """
@@ -79,6 +126,7 @@ class FrameSounds:
     def __init__(self, table: pd.DataFrame, config: Config, names: list[str] | None = None):
         self.names = sorted(set(table["sound"])) if names is None else list(names)
         self.hop, self.first = config.hop_length, config.first_frame
+        table = cut_sounds(table, config)
         number = {name: i for i, name in enumerate(self.names)}
         numbers = table["sound"].map(number).fillna(UNKNOWN).to_numpy(np.int64)
         self.spans = {

@@ -5,16 +5,21 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile as sf
 import torch
 
 from accentlib.__main__ import main
 from accentlib.alignment import STEP_COSTS, STEPS, align, warp
+from accentlib.audio import load_audio
 from accentlib.augment import training_window
 from accentlib.checkpoint import load_model
+from accentlib.classical import sound_statistics
 from accentlib.config import Config, InputError
 from accentlib.corpus import read_corpus
+from accentlib.embeddings import listen, predict
+from accentlib.features import cut_pauses, file_log_mel
 from accentlib.loss import sound_loss
-from accentlib.sounds import UNKNOWN, FrameSounds, read_sounds
+from accentlib.sounds import UNKNOWN, FrameSounds, cut_sounds, read_sounds
 from accentlib.training import Trainer
 from conftest import BUNDLED, RATE, ROOT, TINY, as_flags, tone, write_corpus
 
@@ -44,6 +49,67 @@ def test_a_frame_has_the_sound_in_its_middle():
     assert frames.tolist() == [-1, 0, 0, 1, 1, -1, -1, 0, -1]  # 0.016 is before all, 0.066 between two
     assert FrameSounds(table, config).frames("b", 2).tolist() == [-1, -1]
     assert FrameSounds(table, config, ["y"]).frames("a", 5).tolist() == [-1, -1, -1, 0, 0]
+
+
+@pytest.fixture
+def with_pauses(tmp_path) -> tuple[str, pd.DataFrame]:
+    """A recording of two "phones" between pauses of a second, one of them told to last into its pause."""
+    faint = 1e-4 * np.random.default_rng(0).normal(size=RATE).astype(np.float32)
+    low, high = tone(150, 0.5), tone(2000, 0.5)
+    sf.write(tmp_path / "a.wav", np.concatenate([faint, low, high, faint, low, faint, high]), RATE)
+    spans = [(0, 1, "_"), (1, 1.5, "low"), (1.5, 2, "high"), (2, 3, "_"), (3, 3.5, "low"), (3.5, 4.5, "_"),
+             (4.5, 5, "high")]  # fmt: skip
+    table = pd.DataFrame(spans, columns=["start", "end", "sound"])
+    return str(tmp_path / "a.wav"), table.assign(path=str(tmp_path / "a.wav"), position=range(len(table)))
+
+
+def test_pauses_are_cut_and_phones_learned_together(with_pauses, tiny):
+    """It was refused: trim_silence moves the sounds: with it, sound_weight must be 0."""
+    path, table = with_pauses
+    config = tiny.replace(trim_silence=30.0, sound_weight=1.0)
+    log_mels = file_log_mel(path, config)
+    assert 245 < len(log_mels) < 265  # of 6 s: four tones of 0.5 s, 0.1 s at each end of a pause
+    frames = FrameSounds(table, config)
+    of_frame = frames.frames(path, len(log_mels))
+    heard = np.where(log_mels[:, :20].max(axis=1) > log_mels[:, 40:60].max(axis=1), "low", "high")
+    loud = log_mels.max(axis=1) > log_mels.max() - 5
+    named = np.array(frames.names)[of_frame]
+    assert (named == heard)[loud].mean() > 0.95 and loud.sum() > 180
+    uncut = FrameSounds(table, config.replace(trim_silence=0.0)).frames(path, len(log_mels))
+    assert (np.array(frames.names)[uncut] == heard)[
+        loud
+    ].mean() < 0.6  # what learning from the cut would have had
+    statistics = sound_statistics({path: log_mels}, table[:1], table, config).reshape(len(table), 14)
+    assert np.isfinite(statistics).all()
+    assert np.exp(statistics[1, 13]) == pytest.approx(0.5, abs=0.02)  # the first low tone, s
+    assert np.exp(statistics[3, 13]) == pytest.approx(0.2, abs=0.05)  # what is left of a pause of 1 s
+
+
+def test_a_phone_within_a_pause_is_left_out_and_features_without_audio_are_named(with_pauses, tiny, tmp_path):
+    path, table = with_pauses
+    config = tiny.replace(trim_silence=30.0)
+    within = pd.DataFrame([{"path": path, "start": 2.4, "end": 2.6, "sound": "x", "position": 0}])
+    assert len(cut_sounds(within, config)) == 0 and cut_sounds(within, tiny) is within
+    with pytest.raises(InputError, match="trim_silence needs the audio beside .*a.pickle"):
+        cut_sounds(within.assign(path=str(tmp_path / "none" / "a.pickle")), config)
+
+
+def test_silence_around_speech_hardly_changes_what_the_shipped_model_answers():
+    """It was trained on recordings without pauses, and given them whole: 0.71 for Arabic became 0.01."""
+    wave = cut_pauses(load_audio(ROOT / "data" / "readings" / "please_call_stella.ogg", RATE), RATE, 30)
+    faint = 1e-4 * np.random.default_rng(0).normal(size=3 * RATE).astype(np.float32)
+    answers = listen(load_model(), [(wave, RATE), (np.concatenate([faint, wave, faint]), RATE)])
+    np.testing.assert_allclose(answers.probabilities[1], answers.probabilities[0], atol=0.15)
+
+
+ARCHIVE = ROOT.parent / "shared" / "corpora" / "saa_kaggle_layout" / "recordings"
+
+
+@pytest.mark.skipif(not ARCHIVE.is_dir(), reason="recordings of people, which may not lie in the repository")
+def test_most_of_the_archives_own_recordings_are_recognised():
+    recordings = sorted(ARCHIVE.glob("*.mp3"))
+    nearest = predict(load_model(), recordings)["nearest"]
+    assert sum(path.stem.startswith(name) for path, name in zip(recordings, nearest, strict=True)) >= 11
 
 
 @pytest.mark.parametrize("speed", [0.0, 0.4])
