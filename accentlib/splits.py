@@ -1,7 +1,9 @@
 """Who is trained on and who is tested on: speakers are dealt into splits, and nobody is in two."""
 
 import hashlib
+import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import pandas as pd
@@ -10,7 +12,13 @@ from .config import InputError
 
 SPLITS = ("train", "validation", "test")
 VALIDATION_PART = 8  # one in so many of the speakers that a fold does not test
-SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}  # of the speakers
+DRAWN = {"train": (0.0, 0.6), "validation": (0.6, 0.8), "test": (0.8, 1.0)}  # the draws of each split
+ABSENT = 1000  # a split without an accent counts as this many misplaced speakers
+
+
+def _speakers(number: int) -> str:
+    """A number of speakers as a message says it: 1 speaker, 2 speakers."""
+    return f"{number} speaker{'s' * (number != 1)}"
 
 
 def _draw(seed: int, speaker: str) -> float:
@@ -22,87 +30,99 @@ def _draw(seed: int, speaker: str) -> float:
 def split_by_speaker(
     table: pd.DataFrame, *, seed: int = 1234, name: str = "table", dealt: Mapping[str, str] | None = None
 ) -> pd.Series:
-    """Deal speakers into train (60 %), validation and test (20 % each), each accent in about these shares.
+    """Assign each speaker to train, validation or test, about 60, 20 and 20 % of the speakers of each accent.
 
-    A speaker's side is drawn from the seed and the speaker's name alone, so it stays when clips or
-    speakers are added. Only where an accent is missing in a part, or a part is off its share by more than
-    three tenths, speakers drawn near the border are moved; with more speakers of such an accent these few
-    can move back, unless ``dealt`` says who is where already.
+    The rule: of the speakers of each accent, validation and test get between 12 and 28 % each, and at least
+    one; training gets the rest, which is never fewer. With three to seven speakers, validation and test get
+    one each.
+
+    A speaker's split is drawn from the seed and the speaker's name alone, so it stays the same when clips or
+    speakers are added. Speakers are moved to another split only where the rule demands it, those drawn
+    nearest to that split first. When an accent grows, these few can move back, unless ``dealt`` names their
+    splits. Where no way is found to keep the rule, because of ``dealt`` or of speakers with several accents,
+    each split still has at least one speaker of each accent.
 
     Parameters
     ----------
     table : pandas.DataFrame
         Columns accent and speaker.
     seed : int
-        Another one deals otherwise.
+        Another seed gives another split.
     name : str
         What an error message calls the table.
     dealt : mapping of speaker to split, optional
-        Speakers that keep their sides.
+        Speakers that keep their splits.
 
     Returns
     -------
     pandas.Series
         train, validation or test for each row.
 
-    Raises InputError if an accent has fewer than three speakers, or no such deal is found.
+    Raises InputError if an accent has fewer than three speakers, or no such split is found.
     """
-    groups = table.groupby("accent")["speaker"].unique().map(set)
-    fewest = groups.map(len)
-    if fewest.min() < 3:
+    accents = table.groupby("accent")["speaker"].unique().map(set).to_dict()
+    few = {accent: len(speakers) for accent, speakers in accents.items() if len(speakers) < 3}
+    if few:
+        fewest = min(few, key=few.get)
         raise InputError(
-            f"{name}: accent {fewest.idxmin()!r} has {fewest.min()} speakers; a speaker-disjoint"
+            f"{name}: accent {fewest!r} has {_speakers(few[fewest])}; a speaker-disjoint"
             " split needs at least 3 of each accent (merge accents, leave it out, or give a split column)"
         )
-    everyone = sorted(set(table["speaker"]))
-    kept = {speaker: side for speaker, side in (dealt or {}).items() if speaker in everyone}
-    for attempt in range(20):  # where few speakers have several accents each, a deal may not work out
-        draws = {speaker: _draw(seed + 1000 * attempt, speaker) for speaker in everyone}
-        sides = {speaker: _side(x) for speaker, x in draws.items()} | kept
-        for _, speakers in sorted(groups.items(), key=lambda item: (len(item[1]), item[0])):
-            _even_out(speakers, sides, draws, draws.keys() - kept.keys(), groups)
-        if all(set(SPLITS) == {sides[speaker] for speaker in speakers} for speakers in groups):
-            return table["speaker"].map(sides)
-    raise InputError(
-        f"{name}: no way was found to have every accent in each split and nobody in two; give a split column"
-    )
-
-
-def _side(x: float) -> str:
-    """The split that a draw falls into: train, then validation, then test."""
-    if x < SHARES["train"]:
-        return "train"
-    return "validation" if x < SHARES["train"] + SHARES["validation"] else "test"
-
-
-def _even_out(
-    speakers: set[str], sides: dict[str, str], draws: dict[str, float], movable: set[str], groups: pd.Series
-) -> None:
-    """Move speakers of an accent, each at most once, until no part is far off its share."""
-    moved: set[str] = set()
-    while True:
-        counts = {split: sum(sides[s] == split for s in speakers) for split in SPLITS}
-        shares = {split: SHARES[split] * len(speakers) for split in SPLITS}
-        least = {split: max(1, int(0.7 * share)) for split, share in shares.items()}
-        if all(least[s] <= counts[s] <= math.ceil(1.3 * shares[s]) for s in SPLITS):
-            return
-        emptiest, *others = sorted(SPLITS, key=lambda s: counts[s] / shares[s])
-        low = {"train": 0.0, "validation": SHARES["train"], "test": 1 - SHARES["test"]}[emptiest]
-        near = sorted(
-            speakers & movable - moved,
-            key=lambda s: (max(low - draws[s], draws[s] - low - SHARES[emptiest]), s),
+    everyone = set(table["speaker"])
+    kept = {speaker: split for speaker, split in (dealt or {}).items() if speaker in everyone}
+    least, best = math.inf, {}
+    for attempt in range(20):  # one is enough unless speakers have several accents
+        splits = _assign(accents, seed + 1000 * attempt, kept)
+        off = sum(_off(Counter(splits[s] for s in speakers)) for speakers in accents.values())
+        if off < least:
+            least, best = off, splits
+        if not off:
+            break
+    if least >= ABSENT:
+        raise InputError(
+            f"{name}: no way was found to have every accent in each split and nobody in two;"
+            " give a split column"
         )
-        # whoever speaks other accents too must not be the last of one in the part that is left
-        free = [
-            s for s in near
-            if all(any(sides[x] == sides[s] for x in of - {s}) for of in groups if s in of)
-        ]  # fmt: skip
-        full = (split for split in reversed(others) if counts[split] > least[split])
-        speaker = next((s for split in full for s in free if sides[s] == split), None)
-        if speaker is None:
-            return
-        sides[speaker] = emptiest
-        moved.add(speaker)
+    return table["speaker"].map(best)
+
+
+def _off(counts: Counter[str]) -> int:
+    """By how many speakers an accent breaks the rule; ABSENT more for each split without a speaker of it."""
+    speakers = counts.total()
+    low, high = max(1, math.ceil(speakers * 12 / 100)), max(1, speakers * 28 // 100)
+    off = sum(max(low - counts[split], counts[split] - high, 0) for split in ("validation", "test"))
+    return off + ABSENT * sum(not counts[split] for split in SPLITS)
+
+
+def _assign(accents: dict[str, set[str]], seed: int, kept: dict[str, str]) -> dict[str, str]:
+    """The split of each speaker: as drawn, then moved one by one while a move brings the accents nearer the rule."""
+    accents_of: dict[str, list[str]] = {}
+    for accent, speakers in accents.items():
+        for speaker in speakers:
+            accents_of.setdefault(speaker, []).append(accent)
+    draws = {speaker: _draw(seed, speaker) for speaker in accents_of}
+    splits = {s: next(split for split in SPLITS if x < DRAWN[split][1]) for s, x in draws.items()} | kept
+    counts = {accent: Counter(splits[s] for s in speakers) for accent, speakers in accents.items()}
+
+    def after(accent: str, speaker: str, split: str) -> Counter[str]:
+        return counts[accent] - Counter([splits[speaker]]) + Counter([split])
+
+    def moves(accent: str) -> Iterator[tuple[int, float, str, str]]:
+        for speaker, split in itertools.product(accents[accent] - kept.keys(), SPLITS):
+            change = sum(_off(after(a, speaker, split)) - _off(counts[a]) for a in accents_of[speaker])
+            if change < 0:
+                low, high = DRAWN[split]
+                yield change, max(low - draws[speaker], draws[speaker] - high), speaker, split
+
+    smallest_first = sorted(accents, key=lambda accent: (len(accents[accent]), accent))
+    while True:
+        wrong = (accent for accent in smallest_first if _off(counts[accent]))
+        best = next(filter(None, (min(moves(accent), default=None) for accent in wrong)), None)
+        if best is None:
+            return splits
+        *_, speaker, split = best
+        counts |= {accent: after(accent, speaker, split) for accent in accents_of[speaker]}
+        splits[speaker] = split
 
 
 def deal_folds(table: pd.DataFrame, folds: int) -> pd.Series:

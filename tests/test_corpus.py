@@ -36,7 +36,7 @@ GOOD = "path,accent,speaker,split\na.wav,x,s1,train\nb.wav,y,s2,test\n"
         (GOOD.replace("b.wav", "a.wav"), "a.wav is listed twice"),
         (GOOD.replace(",y,", ",,"), "line 3 has no accent"),
         (GOOD + "c.wav,z,s3,train,more\n", "not readable as a CSV"),
-        ("path,accent,speaker\na,x,1\nb,y,2\n", "has 1 speakers; a speaker-disjoint split needs at least 3"),
+        ("path,accent,speaker\na,x,1\nb,y,2\n", "has 1 speaker; a speaker-disjoint split needs at least 3"),
     ],
 )
 def test_a_bad_table_gets_one_clear_line(tmp_path, content, message):
@@ -61,6 +61,7 @@ def test_without_a_split_speakers_are_dealt_apart_and_it_is_said(tmp_path, capsy
     assert table.groupby("speaker")["split"].nunique().max() == 1
     counts = pd.crosstab(table["accent"], table["split"])
     assert set(counts.columns) == {"train", "validation", "test"} and counts.to_numpy().min() > 0
+    assert (counts["train"] == counts.max(axis=1)).all()
     assert read_corpus(folder, seed=3)["split"].equals(table["split"])
     assert not read_corpus(folder, seed=4)["split"].equals(table["split"])
 

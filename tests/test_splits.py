@@ -28,6 +28,35 @@ def test_every_accent_is_in_every_part_and_nobody_in_two(counts, seed):
     assert parts.shape[1] == 3 and parts.to_numpy().min() > 0
 
 
+def test_accents_of_three_to_seven_speakers_train_with_all_but_two():
+    for speakers in range(3, 8):
+        for seed in range(20):
+            table = people(x=speakers, y=speakers, z=40)
+            counts = pd.crosstab(table["accent"], split_by_speaker(table, seed=seed)) / 2
+            expected = {"train": speakers - 2, "validation": 1, "test": 1}
+            assert counts.loc["x"].to_dict() == counts.loc["y"].to_dict() == expected, (speakers, seed)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_rule_holds_for_a_thousand_random_corpora(shared):
+    """Of each accent 12 to 28 % or one speaker validate and as many test, and no fewer train; nobody is in two."""
+    for k in range(500):
+        rng = np.random.default_rng(k)
+        accents, sizes = rng.integers(2, 9), rng.integers(3, 41, 8)
+        rows = [(a, f"{a}_{i}") for a in range(accents) for i in range(sizes[a])]
+        if shared:  # up to half of the speakers also speak another accent
+            also = rng.permutation(len(rows))[: rng.integers(len(rows) // 2)]
+            rows += [(int(rng.integers(accents)), rows[i][1]) for i in also]
+        table = pd.DataFrame(rows, columns=["accent", "speaker"]).drop_duplicates()
+        split = split_by_speaker(table, seed=int(rng.integers(10_000)))
+        assert len(set(zip(table["speaker"], split, strict=True))) == table["speaker"].nunique()
+        for accent, of in split.groupby(table["accent"]):
+            counts = [int((of == part).sum()) for part in ("train", "validation", "test")]
+            least, most = max(1, 0.12 * len(of)), max(1, 0.28 * len(of))
+            assert all(least <= count <= most for count in counts[1:]), (k, accent, counts)
+            assert counts[0] == max(counts), (k, accent, counts)
+
+
 def test_shares_are_three_one_one_in_the_long_run():
     shares = split_by_speaker(people(x=2000, y=2000)).value_counts(normalize=True)
     assert shares.to_dict() == pytest.approx({"train": 0.6, "validation": 0.2, "test": 0.2}, abs=0.02)
@@ -73,6 +102,19 @@ def test_known_sides_are_kept_where_the_draw_would_move_a_speaker():
     for seed in range(20):
         got = sides(table, seed=seed, dealt=dealt)
         assert {s: got[s] for s in ("x0", "x1", "y2")} == {s: dealt[s] for s in ("x0", "x1", "y2")}
+
+
+def test_training_has_the_most_also_when_speakers_are_added_one_by_one():
+    for seed in range(5):
+        dealt: dict[str, str] = {}
+        for speakers in range(3, 41):
+            table = people(x=speakers, y=3 + speakers // 4)
+            now = sides(table, seed=seed, dealt=dealt)
+            assert now | dealt == now
+            counts = pd.crosstab(table["accent"], table["speaker"].map(now)) / 2
+            assert counts.shape == (2, 3) and counts.to_numpy().min() > 0
+            assert (counts["train"] == counts.max(axis=1)).all(), (seed, speakers, counts)
+            dealt = now
 
 
 def test_voices_that_speak_every_accent_are_dealt_whole():
