@@ -70,9 +70,15 @@ def compare(
     return pd.DataFrame(rows)
 
 
-def check_budget(path: Path, data: str | Path, config: Config) -> None:
+def check_budget(path: Path, data: str | Path, config: Config, **more: int) -> None:
     """Note data and configuration, or raise an InputError where a comparison with others is noted already."""
-    budget = {"data": str(Path(data).absolute()), **config.to_dict(), "pooling_method": "", "seed": ""}
+    budget = {
+        "data": str(Path(data).absolute()),
+        **config.to_dict(),
+        "pooling_method": "",
+        "seed": "",
+        **more,
+    }
     if not path.is_file():
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(budget, indent=1), encoding="utf-8")

@@ -26,7 +26,7 @@ from .files import replacing, write_table
 from .metrics import classification_metrics, expected_calibration_error, speaker_interval
 from .model import AccentNet
 from .sounds import read_sounds
-from .splits import VALIDATION_PART, deal_folds, fold_splits
+from .splits import fold_splits, validation_rows
 from .store import FeatureStore
 from .training import Trainer, prepare
 
@@ -58,7 +58,8 @@ def cross_validate(
         Receives the features, a folder a training, ``predictions.csv`` and ``crossvalidation.json``. What
         is there already is not trained again.
     folds : int
-        Parts that the speakers are dealt into.
+        Parts that the speakers are dealt into, at most as many as each accent has speakers. Of those that a fold
+        does not test, one in eight of each accent (at least one) are validated on.
     tested : sequence of int, optional
         The folds that are tested, from 0; all by default.
     seeds : sequence of int
@@ -69,8 +70,9 @@ def cross_validate(
     text_column : str
         As for :func:`accentlib.align`.
     final : bool
-        Then train once more, with the first seed, on everyone but one in eight, who are validated on: the
-        model to use, in ``out_dir/final/model.pt``. It is tested on nobody; the folds say what to expect of it.
+        Then train once more, with the first seed, on everyone but one in eight speakers of each accent (at least
+        one), who are validated on: the model to use, in ``out_dir/final/model.pt``. It is tested on nobody; the
+        folds say what to expect of it.
 
     Returns
     -------
@@ -84,14 +86,17 @@ def cross_validate(
     """
     if config.sound_weight and readings is None:
         raise InputError("sound_weight needs readings of the corpus's texts; give --readings")
+    everyone = read_corpus(data, seed=config.seed)
+    tested = range(folds) if tested is None else tested
+    for fold in tested:
+        fold_splits(everyone, fold, folds)  # refuses what cannot be done before anything is computed
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
-    check_budget(out_dir / "budget.json", data, config)
-    everyone = read_corpus(data, seed=config.seed)
+    check_budget(out_dir / "budget.json", data, config, folds=folds)
     config, store = prepare(everyone, config, out_dir / "features")
     everyone = store.keep(everyone)
     parts = []
-    for fold in range(folds) if tested is None else tested:
+    for fold in tested:
         table, sounds = fold_splits(everyone, fold, folds), None
         folder = out_dir / f"fold{fold}"
         wanted = {seed: folder / f"seed{seed}.csv" for seed in seeds}
@@ -157,8 +162,7 @@ def _train_final(
     progress: bool,
 ) -> None:
     """The model to use: trained on all speakers but those that it is validated on."""
-    validated = deal_folds(everyone, VALIDATION_PART) == 0
-    table = everyone.assign(split=np.where(validated, "validation", "train"))
+    table = everyone.assign(split=np.where(validation_rows(everyone), "validation", "train"))
     folder = out_dir / "final"
     folder.mkdir(exist_ok=True)
     sounds = _fold_sounds(folder / "sounds.csv", table, readings, text_column, progress)

@@ -128,28 +128,68 @@ def _assign(accents: dict[str, set[str]], seed: int, kept: dict[str, str]) -> di
 def deal_folds(table: pd.DataFrame, folds: int) -> pd.Series:
     """The fold (from 0) of each row, a speaker's rows together, each accent spread evenly; always the same.
 
-    Raises InputError if an accent has fewer speakers than there are folds.
+    A speaker with several accents counts for the first.
+
+    Raises InputError if an accent has too few speakers to test, validate and train on one in every fold.
     """
     from sklearn.model_selection import StratifiedKFold
 
-    speakers = table.drop_duplicates("speaker").reset_index(drop=True)
-    counts = speakers["accent"].value_counts()
-    if counts.min() < folds:
-        raise InputError(f"accent {counts.idxmin()!r} has {counts.min()} speakers, too few for {folds} folds")
+    if folds < 2:
+        raise InputError(f"cross-validation needs at least 2 folds, not {folds}")
+    accent_of = _accent_of(table)
+    counts = accent_of.value_counts()
+    accent, fewest = counts.idxmin(), int(counts.min())
+    needed = 4 if folds == 2 else folds  # one of two folds tests two speakers of three, which leaves one
+    if fewest < needed:
+        own = " of its own" if fewest < table["speaker"][table["accent"] == accent].nunique() else ""
+        works = f"--folds {fewest} is the largest number that works"
+        advice = works if fewest >= 3 else "merge accents, or leave it out"
+        raise InputError(
+            f"accent {accent!r} has {_speakers(fewest)}{own};"
+            f" {folds} folds need at least {needed} of each accent ({advice})"
+        )
     dealt = {}
-    parts = StratifiedKFold(folds, shuffle=True, random_state=0).split(speakers, speakers["accent"])
+    parts = StratifiedKFold(folds, shuffle=True, random_state=0).split(accent_of, accent_of)
     for fold, (_, held_out) in enumerate(parts):
-        dealt |= dict.fromkeys(speakers["speaker"].iloc[held_out], fold)
+        dealt |= dict.fromkeys(accent_of.index[held_out], fold)
     return table["speaker"].map(dealt)
 
 
+def _accent_of(table: pd.DataFrame) -> pd.Series:
+    """The accent of each speaker; the first of several."""
+    return table.drop_duplicates("speaker").set_index("speaker")["accent"]
+
+
+def validation_rows(table: pd.DataFrame, seed: int = 0) -> pd.Series:
+    """Which rows to validate on: those of one in eight speakers of each accent, and of at least one."""
+    accent_of = _accent_of(table)
+    few = accent_of.value_counts().loc[lambda counts: counts < VALIDATION_PART].index
+    chosen = {min(accent_of.index[accent_of == accent], key=lambda s: _draw(seed, s)) for accent in few}
+    many = table[~table["speaker"].map(accent_of).isin(few)]
+    if len(many):
+        chosen |= set(many["speaker"][deal_folds(many, VALIDATION_PART) == 0])
+    return table["speaker"].isin(chosen)
+
+
 def fold_splits(table: pd.DataFrame, fold: int, folds: int) -> pd.DataFrame:
-    """The corpus with the split of one fold: its speakers are tested, one in eight of the others validated on."""
+    """The corpus with the split of one fold: its speakers are tested, one in eight of the others validated on.
+
+    Raises InputError if there are too few speakers for so many folds, or no such fold, or speakers with several
+    accents leave an accent without a speaker in one of the splits.
+    """
     tested = deal_folds(table, folds) == fold
-    rest = table[~tested]
-    validated = deal_folds(rest, VALIDATION_PART) == 0
+    if not tested.any():
+        raise InputError(f"there is no fold {fold}; {folds} folds are numbered from 0 to {folds - 1}")
+    validated = validation_rows(table[~tested], seed=fold)
     split = pd.Series("test", table.index)
-    split[rest.index] = validated.map({True: "validation", False: "train"})
+    split[validated.index] = validated.map({True: "validation", False: "train"})
+    for part in SPLITS:
+        absent = sorted(set(table["accent"]) - set(table["accent"][split == part]))
+        if absent:
+            raise InputError(
+                f"fold {fold}: no speaker of accent {absent[0]!r} is in the {part} split, because speakers have"
+                " several accents; try another number of folds, or leave the accent out"
+            )
     return table.assign(split=split)
 
 

@@ -1,6 +1,7 @@
 """Cross-validation, its intervals, calibration, and the baselines beside it."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -59,8 +60,94 @@ def test_folds_share_no_speaker_and_test_everyone_once():
         assert split.groupby("split")["accent"].nunique().eq(2).all()
         tested += sorted(set(split.loc[split["split"] == "test", "speaker"]))
     assert sorted(tested) == sorted(set(table["speaker"]))
-    with pytest.raises(InputError, match="accent 'x' has 20 speakers, too few for 21 folds"):
-        deal_folds(people(40), 21)
+
+
+def accents(**speakers: int) -> pd.DataFrame:
+    """A clip for each of so many speakers of each accent."""
+    rows = [(f"{a}{i}", a, f"{a}{i}") for a, n in speakers.items() for i in range(n)]
+    return pd.DataFrame(rows, columns=["path", "accent", "speaker"])
+
+
+@pytest.mark.parametrize(
+    ("speakers", "folds"), [(4, 4), (4, 3), (4, 2), (3, 3), (5, 5), (5, 2), (7, 5), (9, 5), (9, 2)]
+)
+def test_few_speakers_are_cross_validated_with_each_accent_in_every_split(speakers, folds):
+    table = accents(w=speakers, x=speakers + 1, y=4 * speakers, z=60)
+    tested = []
+    for fold in range(folds):
+        counts = pd.crosstab(*(split := fold_splits(table, fold, folds))[["accent", "split"]].T.to_numpy())
+        assert counts.shape == (4, 3) and counts.to_numpy().min() >= 1
+        left = counts["train"] + counts["validation"]
+        assert (counts["validation"] <= np.maximum(1, np.ceil(left / 8))).all()  # one in eight, or one
+        tested += list(split.loc[split["split"] == "test", "speaker"])
+    assert sorted(tested) == sorted(table["speaker"])
+
+
+@pytest.mark.parametrize(
+    ("speakers", "folds", "message"),
+    [
+        (4, 5, "has 4 speakers; 5 folds need at least 5 of each accent .--folds 4 is the largest number"),
+        (3, 2, "has 3 speakers; 2 folds need at least 4 of each accent .--folds 3 is the largest number"),
+        (2, 3, "has 2 speakers; 3 folds need at least 3 of each accent .merge accents, or leave it out"),
+        (1, 5, "has 1 speaker; 5 folds need at least 5 of each accent .merge accents, or leave it out"),
+    ],
+)
+def test_too_few_speakers_for_so_many_folds_are_said_before_anything_is_computed(
+    tmp_path, capsys, speakers, folds, message
+):
+    table = accents(low=speakers, high=9)
+    table["split"] = (["train", "validation", "test"] * 9)[: len(table)]
+    table.to_csv(tmp_path / "manifest.csv", index=False)  # there is no such recording: nothing may be read
+    argv = ["crossvalidate", "--data", str(tmp_path), "--out_dir", str(tmp_path / "cv")]
+    assert main([*argv, "--folds", str(folds)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and re.search("accent 'low' " + message, said), said
+    assert not (tmp_path / "cv").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--folds", "1"], "cross-validation needs at least 2 folds, not 1"),
+        (["--folds", "3", "--tested", "0", "3"], "there is no fold 3; 3 folds are numbered from 0 to 2"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused_before_anything_is_computed(tmp_path, capsys, options, message):
+    table = accents(low=9, high=9).assign(split=["train", "validation", "test"] * 6)
+    table.to_csv(tmp_path / "manifest.csv", index=False)
+    argv = ["crossvalidate", "--data", str(tmp_path), "--out_dir", str(tmp_path / "cv"), *options]
+    assert main(argv) == 2
+    assert re.search(message, capsys.readouterr().err) and not (tmp_path / "cv").exists()
+
+
+def test_an_accent_that_shared_speakers_keep_out_of_a_split_is_named():
+    """Folds are dealt by a speaker's first accent, so nothing spreads those of z, who all speak x first."""
+    table = accents(x=12, y=12)
+    table = pd.concat([table, table.head(3).assign(accent="z", path=["p", "q", "r"])], ignore_index=True)
+    message = "fold .: no speaker of accent 'z' is in the .* split, because speakers have several accents"
+    with pytest.raises(InputError, match=message):
+        for fold in range(4):
+            fold_splits(table, fold, 4)
+    table = pd.concat([table, pd.DataFrame({"path": ["s"], "accent": ["z"], "speaker": ["z0"]})])
+    with pytest.raises(InputError, match="accent 'z' has 1 speaker of its own; 4 folds need at least 4"):
+        fold_splits(table, 0, 4)
+
+
+def test_sixteen_speakers_are_cross_validated_from_the_command_line(tmp_path, capsys, recwarn):
+    rows = pd.read_csv(write_corpus(tmp_path / "corpus", speakers=4, clips=1) / "manifest.csv")
+    rows.drop(columns="split").to_csv(tmp_path / "corpus" / "manifest.csv", index=False)
+    flags = as_flags(TINY | {"num_workers": 0, "print_every": 0, "max_epochs": 1})
+    argv = ["crossvalidate", "--data", str(tmp_path / "corpus"), "--out_dir", str(tmp_path / "cv"), *flags]
+    assert main([*argv, "--folds", "4", "--final"]) == 0
+    out, err = capsys.readouterr()
+    assert "12 unseen speakers, 3 accents" in out and "nan" not in out and "warning" not in err.lower()
+    assert not recwarn.list
+    figures = json.loads((tmp_path / "cv" / "crossvalidation.json").read_text())
+    assert {"network", "svm_log_mel"} < set(figures["speaker"])
+    assert "NaN" not in (tmp_path / "cv" / "crossvalidation.json").read_text()
+    assert load_model(tmp_path / "cv" / "final" / "model.pt").labels == ["high", "low", "middle"]
+    assert main([*argv, "--folds", "3"]) == 2  # what is there was tested in other folds
+    assert "made with folds 4, not 3; name another --out_dir" in capsys.readouterr().err
 
 
 def test_the_interval_is_that_of_a_plain_bootstrap_over_speakers():
