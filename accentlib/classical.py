@@ -99,15 +99,19 @@ def reading_predictions(
     """The accent of each row of ``test``, judged sound by sound: an upper reference where all read one text.
 
     Linear discriminant analysis of 100 principal components of :func:`sound_statistics`. It knows the text, and
-    compares each sound with the same sound of others; a network that is given any speech cannot.
+    compares each sound with the same sound of others; a network that is given any speech cannot. With one
+    training recording of each accent, it names the accent of the nearest recording.
     """
     from sklearn.decomposition import PCA
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.impute import SimpleImputer
+    from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     x_train, x_test = (sound_statistics(log_mels, table, sounds, config) for table in (train, test))
     components = PCA(min(100, len(train) // 2), random_state=0)
-    steps = (SimpleImputer(keep_empty_features=True), StandardScaler(), components)
-    return make_pipeline(*steps, LinearDiscriminantAnalysis()).fit(x_train, train["accent"]).predict(x_test)
+    one_each = train["accent"].is_unique  # nothing varies within accents, which discriminant analysis needs
+    classifier = KNeighborsClassifier(1) if one_each else LinearDiscriminantAnalysis()
+    steps = (SimpleImputer(keep_empty_features=True), StandardScaler(), components, classifier)
+    return make_pipeline(*steps).fit(x_train, train["accent"]).predict(x_test)

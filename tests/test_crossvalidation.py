@@ -278,12 +278,9 @@ def test_a_damaged_calibration_is_refused(tmp_path, tiny, wrong):
         load_model(tmp_path / "m.pt")
 
 
-def test_sounds_are_compared_with_the_same_sounds_of_others():
-    """Accents differ in one sound of a text alone, and the other way round in another: only position tells."""
+def readings_of(table: pd.DataFrame, config: Config) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
+    """Log-mels and sounds of a text of five: accent x differs from others in one, and the other way round in another."""
     rng = np.random.default_rng(0)
-    config = Config(sample_rate=RATE)
-    table = people(40, clips=1).assign(split="train")
-    table.loc[::4, "split"] = "test"
     log_mels, sounds = {}, []
     for path, accent in zip(table["path"], table["accent"], strict=True):
         x = rng.normal(0, 1.0, (100, 80)).astype(np.float32)
@@ -296,7 +293,25 @@ def test_sounds_are_compared_with_the_same_sounds_of_others():
             sounds.append(
                 {"path": path, "start": start, "end": start + 0.2, "sound": "s", "position": position}
             )
-    sounds = pd.DataFrame(sounds)
+    return log_mels, pd.DataFrame(sounds)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("speakers", [{"x": 1, "y": 1}, {"w": 1, "x": 1, "y": 1}, {"w": 1, "x": 2, "y": 1}])
+def test_readings_are_compared_also_with_one_training_recording_an_accent(speakers):
+    table, config = accents(**speakers), Config(sample_rate=RATE)
+    log_mels, sounds = readings_of(table, config)
+    predicted = reading_predictions(log_mels, table, table, sounds, config)
+    assert predicted[table["accent"] == "x"].tolist() == ["x"] * speakers["x"]
+
+
+def test_sounds_are_compared_with_the_same_sounds_of_others():
+    """Only position tells the accents apart."""
+    rng = np.random.default_rng(0)
+    config = Config(sample_rate=RATE)
+    table = people(40, clips=1).assign(split="train")
+    table.loc[::4, "split"] = "test"
+    log_mels, sounds = readings_of(table, config)
     train, test = table[table["split"] == "train"], table[table["split"] == "test"]
     predicted = reading_predictions(log_mels, train, test, sounds, config)
     assert (predicted == test["accent"]).mean() > 0.9
