@@ -104,7 +104,7 @@ def training_window(
     """
     speed = rng.uniform(1 - config.speed_range, 1 + config.speed_range)
     tract = rng.uniform(1 - config.tract_range, 1 + config.tract_range)
-    wanted = round(frames * speed)
+    wanted = max(1, round(frames * speed))
     start = rng.integers(0, max(0, len(log_mels) - wanted) + 1)
     window = log_mels[start : start + wanted]
     if config.speed_range:

@@ -169,6 +169,10 @@ class Config:
                 raise InputError(f"{name} must not be below 0, it is {getattr(self, name)}")
         if self.batch_size < 2:
             raise InputError("batch_size must be at least 2, for batch norm compares utterances")
+        if self.window_size < self.hop_length:
+            raise InputError(
+                f"window_size {self.window_size} s is shorter than a frame (hop_length {self.hop_length} s)"
+            )
         if self.random_slicing and self.window_size < SHORTEST_SLICE:
             raise InputError(f"random_slicing needs a window_size of at least {SHORTEST_SLICE:g} s")
 

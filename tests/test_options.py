@@ -25,7 +25,7 @@ from accentlib.model import AccentNet
 from accentlib.optimizer import make_optimizer, plateau_rate
 from accentlib.store import open_store
 from accentlib.training import Trainer
-from conftest import RATE, TINY, tone, train_argv
+from conftest import RATE, TINY, as_flags, tone, train_argv
 
 # Published default of each option, and another value of it.
 OPTIONS = {
@@ -323,3 +323,24 @@ def test_killed_five_times_and_requeued_it_ends_with_the_weights_of_an_uninterru
         for key, weight in whole["model"].items():
             assert torch.equal(weight, killed["model"][key]), (name, key)
         assert killed["training"]["counters"]["step"] == whole["training"]["counters"]["step"]
+
+
+@pytest.mark.parametrize("front_end", ["VGG3L", "VGG4L", "ResNet34"])
+@pytest.mark.parametrize("window_size", [0.01, 0.05, 0.2])
+def test_windows_shorter_than_a_step_of_the_encoder_train(batches, front_end, window_size):
+    changes = {"speed_range": 0.9, "tract_range": 0.1, "spec_augment": True, "batch_size": 4}
+    for pooling in ("Statistics", "DoubleMHA"):
+        # a ResNet below 64 channels can crash PyTorch 2.13 on processors with AVX2 alone
+        config = small(
+            front_end=front_end, kernel_size=64, pooling_method=pooling, window_size=window_size, **changes
+        )
+        model = AccentNet(config, ["high", "low", "middle"]).train()
+        log_mels, lengths, targets, _ = batches(config)[0]
+        model(log_mels, lengths, targets).backward()
+        assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_a_window_shorter_than_a_frame_is_refused(corpus_dir, tmp_path, capsys):
+    where = ["--data", str(corpus_dir), "--out_dir", str(tmp_path)]
+    assert main(["train", *where, *as_flags(TINY), "--window_size", "0.004"]) == 2
+    assert "window_size 0.004 s is shorter than a frame" in capsys.readouterr().err
