@@ -5,7 +5,7 @@ INSTALLED := .venv/installed
 # on two cores, a file to each: threads of their own would wait for each other
 TESTED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-.PHONY: run test unit notebooks test-browser bench fuzz lab check clean
+.PHONY: run test unit notebooks test-avx2 test-browser bench fuzz lab check clean
 
 run: $(INSTALLED)  ## train on the bundled corpus, test on unseen voices, draw the pictures
 	$(BIN)/accentlib run --data data/accents_mini
@@ -17,6 +17,9 @@ unit: $(INSTALLED)
 
 notebooks: $(INSTALLED)
 	$(TESTED) --nbval notebooks
+
+test-avx2: $(INSTALLED)  ## unit tests as on a processor with AVX2 but without AVX-512 or bfloat16, as in most laptops
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(TESTED)
 
 test-browser: $(INSTALLED)  ## the map and every notebook in a real browser; needs chromium (apt install chromium)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[browser]"

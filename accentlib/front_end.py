@@ -95,14 +95,17 @@ class ResidualBlock(nn.Module):
         self.bn2 = BatchNorm2d(out_channels)
         self.downsample = None
         if stride > 1 or in_channels != out_channels:
-            shortcut = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+            shortcut = nn.Conv2d(in_channels, out_channels, 1, bias=False)
             self.downsample = nn.Sequential(shortcut, BatchNorm2d(out_channels))
 
     def forward(
         self, x: torch.Tensor, lengths: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """``(batch, in, frames, mels)`` to ``(batch, out, frames / stride, mels / stride)``."""
-        same = x if self.downsample is None else self.downsample(x)
+        # Pooling over one value takes the stride from the 1x1 convolution; the result is the same. On processors
+        # with AVX2 but not AVX-512, PyTorch 2.13 (oneDNN 3.12) corrupts memory in the backward pass of a strided
+        # one with 2 to 7 input channels in channels_last: https://github.com/uxlfoundation/oneDNN/issues/6035
+        same = x if self.downsample is None else self.downsample(F.avg_pool2d(x, 1, self.stride))
         if lengths is not None and self.stride > 1:
             lengths = (lengths + 1) // 2
         x = zero_padding(F.relu(self.bn1(self.conv1(x))), lengths)

@@ -1,6 +1,9 @@
 """Poolings, masks, AM-Softmax and the whole network: reference numbers, plain loops, properties."""
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -136,6 +139,32 @@ def test_gradient_reaches_every_weight(tiny, pooling, front_end):
     loss.backward()
     for name, weight in model.named_parameters():
         assert weight.grad is not None and weight.grad.abs().sum() > 0, name
+
+
+AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "OMP_NUM_THREADS": "1"}
+
+
+def test_resnet34_of_few_channels_trains_on_a_processor_without_avx512():
+    code = """if True:
+        import torch
+        from accentlib.config import Config
+        from accentlib.front_end import ResNet34
+
+        for kernel_size in range(8, 65, 8):  # 1 to 8 channels in the first blocks
+            torch.manual_seed(0)
+            front_end = ResNet34(Config(front_end="ResNet34", kernel_size=kernel_size, heads_number=1))
+            front_end.to(memory_format=torch.channels_last).eval()  # batch norm's own statistics magnify rounding
+            x = torch.randn(2, 40, 24)
+            gradients = []
+            for onednn in (True, False):
+                with torch.backends.mkldnn.flags(enabled=onednn):
+                    loss = front_end(x, torch.tensor([40, 40]))[0].square().mean()
+                    gradients.append(torch.autograd.grad(loss, list(front_end.parameters())))
+            for one, other in zip(*gradients, strict=True):
+                torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3 * float(other.abs().max()))
+    """
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | AVX2, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr  # -6 and -11 are crashes
 
 
 def test_a_batch_of_one_and_a_single_frame(tiny):
