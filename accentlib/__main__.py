@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-from .config import FEATURE_FIELDS, MODEL_FIELDS, PRESETS, Config, InputError
+from .config import FEATURE_FIELDS, MODEL_FIELDS, PRESETS, Config, InputError, counted
 from .files import replacing, write_table
 from .flags import LISTS, make_parser
 
@@ -105,7 +105,7 @@ def report(problems: dict[str, str]) -> int:
     for line in problems.values():
         print(line, file=sys.stderr)
     if problems:
-        print(f"{len(problems)} files could not be used (named above)", file=sys.stderr)
+        print(f"{counted(len(problems), 'file')} could not be used (named above)", file=sys.stderr)
     return 1 if problems else 0
 
 
@@ -120,7 +120,7 @@ def do_corpus(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.kind == "join":
         joined = join_corpora(arguments.data, arguments.output, seed=arguments.seed)
-        print(f"{arguments.output}: {len(joined)} clips", file=sys.stderr)
+        print(f"{arguments.output}: {counted(len(joined), 'clip')}", file=sys.stderr)
         return 0
     columns = {name: value for name, value in vars(arguments).items() if name.endswith("_column") and value}
     note = ""
@@ -149,7 +149,10 @@ def do_align(arguments: argparse.Namespace) -> int:
     table = read_corpus(arguments.data, seed=arguments.seed)
     sounds, problems = align(table, arguments.readings, text_column=arguments.text_column)
     write_table(arguments.output, sounds)
-    print(f"{len(sounds)} sounds of {sounds['path'].nunique()} clips: {arguments.output}", file=sys.stderr)
+    print(
+        f"{counted(len(sounds), 'sound')} of {counted(sounds['path'].nunique(), 'clip')}: {arguments.output}",
+        file=sys.stderr,
+    )
     return report(problems)
 
 
@@ -185,13 +188,14 @@ def extract(arguments: argparse.Namespace) -> int:
         raise InputError("features takes -i or --data; with -i they are written beside the audio files")
     config = PRESETS[arguments.preset or "paper"](**config_flags(arguments))
     extracted, unchanged, problems = extract_list(arguments.list, config, scheduler=arguments.scheduler)
-    print(f"{extracted} files extracted, {unchanged} unchanged", file=sys.stderr)
+    print(f"{counted(extracted, 'file')} extracted, {unchanged} unchanged", file=sys.stderr)
     return report(problems)
 
 
 def do_train(arguments: argparse.Namespace) -> int:
     """accentlib train"""
     from .distributed import connect, disconnect, rank
+    from .training import few_updates
 
     connect()
     config, out_dir, last = settings(arguments)
@@ -206,6 +210,8 @@ def do_train(arguments: argparse.Namespace) -> int:
     if not first:
         return 0
     best = f"EER {1 - trainer.best:.1%}" if config.criterion == "eer" else f"macro F1 {trainer.best:.1%}"
+    if arguments.verb == "train" and (few := few_updates(trainer.step)):
+        print(few, file=sys.stderr)
     print(f"best validation {best}: {out_dir / 'best.pt'}", file=sys.stderr)
     return report(trainer.store.problems)
 
@@ -252,7 +258,7 @@ def _model(arguments: argparse.Namespace):
 
 def do_evaluate(arguments: argparse.Namespace) -> int:
     """accentlib evaluate"""
-    from .experiment import evaluate, evaluate_labels
+    from .experiment import evaluate, evaluate_labels, warnings_of
 
     if (arguments.data is None) == (arguments.labels_path is None):
         raise InputError("evaluate needs either --data or --labels_path")
@@ -261,6 +267,8 @@ def do_evaluate(arguments: argparse.Namespace) -> int:
         metrics = evaluate(model, arguments.data, arguments.split)
     else:
         metrics = evaluate_labels(model, arguments.labels_path, arguments.data_dir, arguments.label_names)
+    for line in warnings_of(metrics):
+        print(line, file=sys.stderr)
     print(json.dumps(metrics, indent=2))
     return report(metrics["problems"])
 

@@ -20,6 +20,11 @@ def shown(text: str) -> str:
     return text if len(text) <= 200 else f"{text[:100]} ... {text[-50:]}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: 1 speaker, 2 speakers."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def reason(error: Exception) -> str:
     """The first line of what another library says is wrong; the error's kind where it says nothing."""
     return shown(next(iter(str(error).strip().splitlines()), type(error).__name__))

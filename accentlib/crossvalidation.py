@@ -19,11 +19,11 @@ from .calibration import calibrate_checkpoint, cut_clips, softmax
 from .checkpoint import save_checkpoint
 from .classical import classical_predictions, reading_predictions
 from .comparison import check_budget
-from .config import Config, InputError
+from .config import Config, InputError, counted
 from .corpus import read_corpus, select
 from .embeddings import forward_log_mels
 from .files import replacing, write_table
-from .metrics import classification_metrics, expected_calibration_error, speaker_interval
+from .metrics import classification_metrics, expected_calibration_error, few_speakers, speaker_interval
 from .model import AccentNet
 from .sounds import read_sounds
 from .splits import fold_splits, validation_rows
@@ -230,7 +230,8 @@ def figures_of(predictions: pd.DataFrame) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``speakers``, ``chance``, ``majority`` (of speakers); then ``clip`` and ``speaker``, for each method
+        ``speakers``, ``accents``, ``chance``, ``few_speakers`` (:func:`accentlib.metrics.few_speakers`),
+        ``worse_than_baseline`` (in any unit, than what is not told the text); then ``clip`` and ``speaker``, for each method
         balanced_accuracy and macro_f1 (means over seeds), ``interval`` (95 % of balanced accuracy, by bootstrap
         over speakers) and ``seeds``; ``calibration``: the network's expected calibration error by unit, before and
         after; ``unsure``: the share of clips it is unsure of, and the accuracy on the others.
@@ -241,7 +242,7 @@ def figures_of(predictions: pd.DataFrame) -> dict[str, Any]:
         "speakers": speakers["speaker"].nunique(),
         "accents": len(labels),
         "chance": 1 / len(labels),
-        "majority": float(speakers["accent"].value_counts(normalize=True).iloc[0]),
+        "few_speakers": few_speakers(speakers),
         "clip": {},
         "speaker": {},
     }
@@ -254,6 +255,7 @@ def figures_of(predictions: pd.DataFrame) -> dict[str, Any]:
             ]
             if len(tables[0]):
                 figures[unit][method] = _mean_figures(tables, labels)
+    figures["worse_than_baseline"] = any(map(_lost_to, (figures["clip"], figures["speaker"])))
     network = predictions[predictions["method"] == NETWORK]
     figures["calibration"] = {
         unit: {
@@ -291,6 +293,16 @@ def _mean_figures(tables: list[pd.DataFrame], labels: list[str]) -> dict[str, An
     }
 
 
+def _lost_to(of_methods: dict[str, dict[str, Any]]) -> str:
+    """The best baseline that is not told the text, if the network is worse; else nothing."""
+    simple = {
+        name: x["balanced_accuracy"] for name, x in of_methods.items() if name not in (NETWORK, READING)
+    }
+    best = max(simple, key=simple.get, default="")
+    lost = NETWORK in of_methods and best and of_methods[NETWORK]["balanced_accuracy"] < simple[best]
+    return best if lost else ""
+
+
 def report_figures(figures: dict[str, Any]) -> str:
     """The figures as text: a row a method, clips and speakers side by side."""
     rows = {}
@@ -309,9 +321,15 @@ def report_figures(figures: dict[str, Any]) -> str:
     unsure = figures["unsure"]
     when_sure = unsure["accuracy_when_sure"]
     lines = [
+        *(
+            f"a {unit}: worse than {lost}; do not use this model"
+            for unit in ("clip", "speaker")
+            if (lost := _lost_to(figures[unit]))
+        ),
+        *([f"this {figures['few_speakers']}"] if figures["few_speakers"] else []),
         table.to_string(),
-        f"{figures['speakers']} unseen speakers, {figures['accents']} accents; chance {figures['chance']:.1%},"
-        f" majority {figures['majority']:.1%}; in brackets 95 % by bootstrap over speakers",
+        f"{counted(figures['speakers'], 'unseen speaker')}, {figures['accents']} accents; chance"
+        f" {figures['chance']:.1%}; in brackets 95 % by bootstrap over speakers",
         f"expected calibration error: {calibration}",
         f"unsure of {unsure['share']:.0%} of clips; right in {unsure['accuracy_of_all']:.1%} of all"
         + ("" if when_sure is None else f", and in {when_sure:.1%} of those that it is sure of"),

@@ -1,6 +1,7 @@
 """The whole way in one call: features, training, evaluation, embeddings, pictures."""
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from .calibration import calibrate_checkpoint
-from .classical import baselines
-from .config import Config, InputError
+from .classical import LogMels, baseline_clips, baselines, best_baseline
+from .config import Config, InputError, counted
 from .corpus import corpus_note, read_corpus, select
 from .embeddings import Answers, attention, listen
 from .files import replacing
@@ -20,12 +21,13 @@ from .metrics import (
     expected_calibration_error,
     min_dcf,
     neighbour_metrics,
+    percent_interval,
     table_scores,
 )
 from .model import AccentNet
 from .sounds import wanted_sounds
 from .store import FeatureStore
-from .training import Trainer, check_free
+from .training import Trainer, check_free, few_updates, prepare
 
 
 def run(
@@ -58,9 +60,9 @@ def run(
     Returns
     -------
     dict
-        What ``metrics.json`` holds: figures on the test split, chance, majority and baselines beside
-        them, ``note`` (what the corpus's own note says of such figures) and ``problems`` (files that
-        could not be used).
+        What ``metrics.json`` holds: figures on the test split, chance and baselines beside them,
+        ``worse_than_baseline``, ``updates``, ``note`` (what the corpus's own note says of such figures) and
+        ``problems`` (files that could not be used).
 
     Raises InputError if ``out_dir`` holds a run, and neither ``resume`` nor ``overwrite`` is given.
     """
@@ -78,9 +80,10 @@ def run(
     model = calibrate_checkpoint(out_dir / "best.pt", validation, trainer.store, trainer.device)
     test, answers, metrics = evaluate_table(model, test, store=trainer.store)
     train = select(trainer.table, "train")
-    metrics["baselines"] = baselines(trainer.store, train, test, model.labels)
+    metrics |= beside_baselines(metrics, trainer.store, baseline_clips(train), test, model.labels)
     metrics["embedding"] = neighbour_metrics(answers.embeddings, test)
     metrics["split"] = "test"
+    metrics["updates"] = trainer.step
     metrics["training_seconds"] = round(trainer.seconds, 1)
     metrics["note"] = corpus_note(data)
     metrics["problems"] = trainer.store.problems
@@ -88,6 +91,14 @@ def run(
     with replacing(out_dir / "metrics.json") as temporary:
         temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     return metrics
+
+
+def beside_baselines(
+    metrics: dict[str, Any], log_mels: LogMels, train: pd.DataFrame, test: pd.DataFrame, labels: list[str]
+) -> dict[str, Any]:
+    """``baselines``, and ``worse_than_baseline``: whether the network loses to the best of them."""
+    found = baselines(log_mels, train, test, labels)
+    return {"baselines": found, "worse_than_baseline": metrics["balanced_accuracy"] < max(found.values())}
 
 
 def check_accents(table: pd.DataFrame, labels: list[str]) -> None:
@@ -118,12 +129,21 @@ def evaluate_table(
 
 
 def evaluate(model: AccentNet, data: str | Path, split: str = "test") -> dict[str, Any]:
-    """Figures of a model on one split of a corpus, with chance, majority, speakers and clips.
+    """Figures of a model on one split of a corpus, with chance, speakers and clips.
+
+    Beside them stand those of the baselines, trained on the corpus's training split, if another one is evaluated.
 
     Raises InputError if the corpus cannot be used, or has an accent that the model does not know.
     """
-    table = select(read_corpus(data, seed=model.config.seed), split)
-    _, answers, metrics = evaluate_table(model, table)
+    table = read_corpus(data, seed=model.config.seed)
+    test, answers, metrics = evaluate_table(model, select(table, split))
+    if split != "train":
+        train = baseline_clips(table[table["split"] == "train"])
+        with tempfile.TemporaryDirectory() as folder:
+            _, store = prepare(pd.concat([train, test]), model.config, folder)
+            train = store.keep(train)
+            if train["accent"].nunique() > 1:
+                metrics |= beside_baselines(metrics, store, train, store.keep(test), model.labels)
     return metrics | {"split": split, "note": corpus_note(data), "problems": answers.problems}
 
 
@@ -149,14 +169,30 @@ def evaluate_labels(
     return metrics | {"problems": answers.problems}
 
 
+def warnings_of(metrics: dict[str, Any]) -> list[str]:
+    """What has to be known before any figure is read; often nothing."""
+    lines = []
+    if metrics.get("worse_than_baseline"):
+        name, accuracy = best_baseline(metrics["baselines"])
+        lines.append(
+            f"worse than {name} on the same split: {100 * metrics['balanced_accuracy']:.1f} against"
+            f" {accuracy:.1%}; do not use this model; try a longer training (--max_epochs), more speakers, or"
+            " --preset real_speech, which learns phones as well"
+        )
+    if metrics["few_speakers"]:
+        lines.append(f"this {metrics['few_speakers']}")
+    return lines + ([few] if (few := few_updates(metrics.get("updates"))) else [])
+
+
 def summary(metrics: dict[str, Any], out_dir: Path) -> str:
-    """The closing lines of a run."""
-    best = max(metrics["baselines"], key=metrics["baselines"].get)
+    """The closing lines of a run: warnings first."""
+    name, accuracy = best_baseline(metrics["baselines"])
     lines = [
-        f"balanced accuracy {metrics['balanced_accuracy']:.1%}, macro F1 {metrics['macro_f1']:.1%}"
-        f" on {metrics['clips']} clips of {metrics['speakers']} unseen speakers",
-        f"chance {metrics['chance']:.1%}, majority {metrics['majority']:.1%},"
-        f" best simple baseline {metrics['baselines'][best]:.1%} ({best})",
+        *warnings_of(metrics),
+        f"balanced accuracy {percent_interval(metrics['balanced_accuracy'], metrics['interval'])},"
+        f" macro F1 {metrics['macro_f1']:.1%} on {counted(metrics['clips'], 'clip')} of"
+        f" {counted(metrics['speakers'], 'unseen speaker')}; in brackets 95 % by bootstrap over speakers",
+        f"chance {metrics['chance']:.1%}, best simple baseline {accuracy:.1%} ({name})",
         "embeddings: "
         + ", ".join(f"{name.replace('_', ' ')} {x:.3f}" for name, x in metrics["embedding"].items()),
         f"trained for {metrics['training_seconds']:.0f} s; pictures in {out_dir / 'figures'},"
@@ -193,8 +229,10 @@ def _pictures(
     from . import plots
 
     chance = metrics["chance"]
-    speakers = f"{metrics['speakers']} unseen speakers"
-    accuracy = f"Balanced accuracy {metrics['balanced_accuracy']:.1%} on {speakers} (chance {chance:.1%})"
+    speakers = counted(metrics["speakers"], "unseen speaker")
+    few = f"\n{metrics['few_speakers']}" if metrics["few_speakers"] else ""
+    accuracy = percent_interval(metrics["balanced_accuracy"], metrics["interval"])
+    accuracy = f"Balanced accuracy {accuracy} on {speakers}, chance {chance:.1%}{few}"
     confusion = plots.plot_confusion(test["accent"], answers.accents(model.labels), model.labels)
     pictures = {
         "training": (plots.plot_history(history, chance=chance), "Learning, epoch by epoch"),
@@ -204,8 +242,8 @@ def _pictures(
         points, caption = plots.project_tsne(answers.embeddings, seed=model.config.seed)
         by_accent = plots.plot_tsne(points, test["accent"], caption=caption)
         by_speaker = plots.plot_tsne(points, test["speaker"], caption=caption, legend_title="speaker")
-        pictures["tsne_accent"] = (by_accent, f"Accent embeddings of {speakers}")
-        pictures["tsne_speaker"] = (by_speaker, f"The same points by speaker ({speakers})")
+        pictures["tsne_accent"] = (by_accent, f"Accent embeddings of {speakers}{few}")
+        pictures["tsne_speaker"] = (by_speaker, f"The same points by speaker ({speakers}){few}")
     first = test.iloc[0]
     log_mels, weights = attention(model, first["path"])
     if weights.frames is not None:

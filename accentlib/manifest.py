@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from .config import SHORTEST_CLIP, InputError
+from .config import SHORTEST_CLIP, InputError, counted
 from .corpus import COLUMNS, check_corpus, read_corpus
 from .files import replacing
 from .listing import read_table
@@ -159,8 +159,8 @@ def deal(kept: pd.DataFrame, seed: int, dealt: dict[str, str]) -> dict[str, Any]
 def report_text(report: dict[str, Any]) -> str:
     """A report as people read it."""
     lines = [
-        f"{report['files']} files: {report['kept']} kept ({report['minutes']:.1f} min,"
-        f" {report['speakers']} speakers), {report['left_out']} left out"
+        f"{counted(report['files'], 'file')}: {report['kept']} kept ({report['minutes']:.1f} min,"
+        f" {counted(report['speakers'], 'speaker')}), {report['left_out']} left out"
     ]
     if report["accents"]:
         lines.append(report_table(report).to_string(float_format="{:.1f}".format))
@@ -172,19 +172,19 @@ def report_text(report: dict[str, Any]) -> str:
             lines.append(f"{name} {spelling!r} was also written {', '.join(map(repr, others))}: made one")
     if report["speakers_unknown"]:
         lines.append(
-            f"who speaks is not known for {report['speakers_unknown']} files: each counts as a speaker."
+            f"who speaks is not known for {counted(report['speakers_unknown'], 'file')}: each counts as a speaker."
             " If anyone speaks in two, figures will be too high; use accent/speaker/ folders or a table"
         )
     several = [f"{s} ({', '.join(of)})" for s, of in report["several_accents"].items()]
     if several:
         lines.append(
-            f"{len(several)} speakers are under several accents, each taken as one person:"
+            f"under several accents, each taken as one person: {counted(len(several), 'speaker')}:"
             f" {_some(several)}; if they are different people, name them apart"
         )
     for remark, paths in report["remarks"].items():
-        lines.append(f"{remark}, kept: {len(paths)} files: {_some(paths)}")
+        lines.append(f"{remark}, kept: {counted(len(paths), 'file')}: {_some(paths)}")
     for reason, paths in report["left_out_because"].items():
-        lines.append(f"left out, {reason}: {len(paths)} files: {_some(paths)}")
+        lines.append(f"left out, {reason}: {counted(len(paths), 'file')}: {_some(paths)}")
     return "\n".join([*lines, f"split: {report['split']}"])
 
 

@@ -9,6 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
+from .config import counted
 from .metrics import NAMES
 from .splits import SPLITS
 
@@ -286,7 +287,7 @@ def plot_minutes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
                 ax.barh(row, length, left=left, color=colours[split], edgecolor="white", linewidth=1.2)
                 left += length
         speakers = of.index.get_level_values("speaker").nunique()
-        ax.text(left, row, f" {speakers} speakers", va="center", fontsize=9)
+        ax.text(left, row, f" {counted(speakers, 'speaker')}", va="center", fontsize=9)
     handles = [Patch(color=colours[split], label=split) for split in SPLITS]
     ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=3, frameon=False)
     ax.set(xlabel="minutes; one piece = one speaker", yticks=range(len(accents)), yticklabels=accents)

@@ -56,6 +56,13 @@ def training_sounds(sounds: pd.DataFrame | None, train: pd.DataFrame, config: Co
     return FrameSounds(known, config)
 
 
+def few_updates(updates: int | None) -> str:
+    """A warning if a network was trained from nothing with fewer than 500 updates; else, or None, nothing."""
+    if updates is None or updates >= 500:
+        return ""
+    return f"only {updates} updates from random weights: in so few a network hardly learns anything; raise --max_epochs"
+
+
 def check_free(out_dir: str | Path) -> None:
     """Raise an InputError if a folder holds a run, which another one would write over."""
     if (Path(out_dir) / "last.pt").exists():

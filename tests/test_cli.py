@@ -4,24 +4,38 @@ import functools
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 import accentlib
 from accentlib.__main__ import main
 from accentlib.checkpoint import read_checkpoint
 from accentlib.config import Config
+from accentlib.experiment import warnings_of
+from accentlib.metrics import corpus_metrics, few_speakers
 from conftest import BUNDLED, TINY, as_flags, write_corpus
 
 FLAGS = as_flags(TINY)
-FIGURES = {"balanced_accuracy", "macro_f1", "chance", "majority", "speakers", "clips"}
+FIGURES = {
+    "balanced_accuracy",
+    "macro_f1",
+    "chance",
+    "interval",
+    "speakers",
+    "clips",
+    "few_speakers",
+    "baselines",
+}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +50,7 @@ def test_run_leaves_model_figures_and_pictures(run_dir):
         p.name for p in run_dir.iterdir()
     }
     metrics = json.loads((run_dir / "metrics.json").read_text())
-    assert metrics.keys() >= FIGURES | {"baselines", "embedding", "note", "problems"}
+    assert metrics.keys() >= FIGURES | {"embedding", "note", "problems"}
     assert metrics["chance"] == pytest.approx(1 / 3) and metrics["speakers"] == 3 and metrics["clips"] == 9
     pictures = {p.stem for p in (run_dir / "figures").glob("*.png") if p.stat().st_size > 5000}
     assert pictures == {"training", "confusion", "tsne_accent", "tsne_speaker", "attention"}
@@ -60,6 +74,66 @@ def test_evaluate_prints_json_that_agrees_with_the_run(run_dir, corpus_dir, caps
     assert "no clip in the split 'dev'" in capsys.readouterr().err
 
 
+def test_a_network_that_loses_to_the_simple_baseline_says_so_first(
+    run_dir, corpus_dir, tmp_path, capsys, monkeypatch
+):
+    """`run` ended with "balanced accuracy 33.3%, macro F1 16.7% on 9 clips of 3 unseen speakers"."""
+    out, titles, save = tmp_path / "run", {}, Figure.savefig
+    flags = [*FLAGS, "--max_epochs", "1", "--learning_rate", "1e-6"]
+
+    def keep_title(figure, file, **options):
+        titles[Path(file).stem] = figure.axes[0].get_title()
+        save(figure, file, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep_title)
+    assert main(["run", "--data", str(corpus_dir), "--out_dir", str(out), *flags]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    metrics = json.loads((out / "metrics.json").read_text())
+    best = max(metrics["baselines"].values())
+    assert metrics["worse_than_baseline"] is True and metrics["updates"] == 3
+    first = next(i for i, line in enumerate(lines) if line.startswith("worse than "))
+    ours = f"{100 * metrics['balanced_accuracy']:.1f}"
+    assert re.match(
+        rf"worse than (SVM|logistic regression) on (MFCC|log-mel) statistics on the same split: {ours} against"
+        rf" {best:.1%}; do not use this model; try .*", lines[first])  # fmt: skip
+    assert lines[first + 1].startswith(
+        "this shows single people, not accents: 3 test speakers, of 'high' only 1"
+    )
+    assert lines[first + 2].startswith(
+        "only 3 updates from random weights: in so few a network hardly learns"
+    )
+    for name in ("confusion", "tsne_accent", "tsne_speaker"):
+        assert "shows single people, not accents: 3 test speakers" in titles[name]
+    low, high = metrics["interval"]
+    assert low <= metrics["balanced_accuracy"] <= high
+    assert f"balanced accuracy {ours}% ({100 * low:.1f} to {100 * high:.1f})" in lines[first + 3]
+    assert "majority" not in "".join(lines) and "majority" not in metrics
+    assert main(["evaluate", "--checkpoint", str(out / "best.pt"), "--data", str(corpus_dir)]) == 0
+    printed, err = capsys.readouterr()
+    assert json.loads(printed)["worse_than_baseline"] is True and err.startswith("worse than ")
+    good = [m for m in (json.loads((run_dir / "metrics.json").read_text()),) if not m["worse_than_baseline"]]
+    assert all(not any("worse" in line for line in warnings_of(m)) for m in good)
+    argv = ["train", "--data", str(corpus_dir), "--out_dir", str(tmp_path / "train"), *flags]
+    assert main(argv) == 0 and "only 3 updates from random weights" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("speakers", "of_each", "said"),
+    [
+        (4, 3, ""),
+        (3, 3, "shows single people, not accents: 9 test speakers, of 'a' 3"),
+        (6, 2, "shows single people, not accents: 12 test speakers, of 'a' only 2"),
+        (1, 1, "shows single people, not accents: 1 test speaker, of 'a' only 1"),
+    ],
+)
+def test_pictures_and_summary_say_when_they_show_single_people(speakers, of_each, said, tmp_path):
+    rows = [(f"{a}{s}", a) for a in "abcdefg"[:speakers] for s in range(of_each)]
+    table = pd.DataFrame(rows, columns=["speaker", "accent"])
+    assert few_speakers(table) == said
+    metrics = corpus_metrics(table, table["accent"], list("abcdefg"))
+    assert metrics["few_speakers"] == said
+
+
 def test_predict_prints_a_row_a_file_in_order_and_names_what_is_bad(run_dir, corpus_dir, capsys):
     files = [str(corpus_dir / n) for n in ("low_1_0.wav", "high_1_2.wav", "gone.wav", "low_1_2.wav")]
     assert main(["predict", "--checkpoint", str(run_dir / "best.pt"), *files]) == 1
@@ -68,7 +142,7 @@ def test_predict_prints_a_row_a_file_in_order_and_names_what_is_bad(run_dir, cor
     assert list(rows.columns) == ["path", "accent", "probability", "nearest"]
     assert list(rows["path"]) == [files[0], files[1], files[3]]
     assert rows["probability"].between(1 / 3, 1).all()
-    assert f"{files[2]}: no such file" in err and "1 files could not be used" in err
+    assert f"{files[2]}: no such file" in err and "1 file could not be used" in err
 
 
 def test_without_a_checkpoint_the_model_of_real_people_answers_and_says_what_it_is(capsys):

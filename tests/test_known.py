@@ -382,4 +382,4 @@ def test_the_real_digits(tmp_path):
     assert table.groupby("accent")["speaker"].nunique().to_dict() == {
         "BEL/French": 1, "DEU/German": 2, "GRC/Greek": 1, "USA/neutral": 2,
     }  # fmt: skip
-    assert report["split"].startswith("none; the corpus: accent 'BEL/French' has 1 speakers")
+    assert report["split"].startswith("none; the corpus: accent 'BEL/French' has 1 speaker;")

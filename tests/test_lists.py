@@ -47,7 +47,7 @@ def test_both_spellings_of_a_list_and_only_what_changed_is_extracted_again(tmp_p
     assert main(argv) == 0 and "0 files extracted, 7 unchanged" in capsys.readouterr().err
     assert before == {p: p.stat().st_mtime_ns for p in folder.glob("*.pickle")}
     sf.write(audio[2], tone(500, 0.9), RATE)
-    assert main(argv) == 0 and "1 files extracted, 6 unchanged" in capsys.readouterr().err
+    assert main(argv) == 0 and "1 file extracted, 6 unchanged" in capsys.readouterr().err
     assert main([*argv, "--n_fft", "2048"]) == 0 and "7 files extracted" in capsys.readouterr().err
     assert read_made(audio[0].with_suffix(".pickle"))["n_fft"] == 2048
 
@@ -75,7 +75,7 @@ def test_features_of_the_published_extractor_are_left_unless_older_than_the_audi
     assert (tmp_path / "a.pickle").read_bytes() == theirs
     os.utime(tmp_path / "a.pickle", (1, 1))
     assert main(["features", "-i", str(tmp_path / "files.lst")]) == 0
-    assert "1 files extracted" in capsys.readouterr().err and read_made(tmp_path / "a.pickle")
+    assert "1 file extracted" in capsys.readouterr().err and read_made(tmp_path / "a.pickle")
 
 
 def test_bad_lines_of_a_feature_list_are_named_and_the_rest_is_done(tmp_path, capsys):

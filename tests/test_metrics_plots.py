@@ -15,6 +15,7 @@ from accentlib.metrics import (
     min_dcf,
     neighbour_metrics,
     pair_scores,
+    speaker_interval,
 )
 
 
@@ -29,9 +30,14 @@ def test_figures_by_hand():
     figures = classification_metrics(truth, predicted, "abc")  # c does not occur
     assert figures["balanced_accuracy"] == pytest.approx((3 / 4 + 1 / 2) / 2)
     assert figures["macro_f1"] == pytest.approx((3 / 4 + 1 / 2) / 2)
-    assert figures["chance"] == 1 / 2 and figures["majority"] == pytest.approx(4 / 6)
+    assert figures["chance"] == 1 / 2
     table = pd.DataFrame({"accent": truth, "speaker": list("112233")})
-    assert corpus_metrics(table, predicted, "abc")["speakers"] == 3
+    metrics = corpus_metrics(table, predicted, "abc")
+    assert metrics["speakers"] == 3 and metrics["interval"] == [
+        *speaker_interval(truth, predicted, list("112233"))
+    ]
+    unknown = corpus_metrics(table[["accent"]], predicted, "abc")
+    assert unknown["speakers"] is None and unknown["interval"] is None
 
 
 def errors_at(threshold, clients, impostors):
