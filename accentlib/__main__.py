@@ -41,6 +41,8 @@ def settings(arguments: argparse.Namespace) -> tuple[Config, Path, Path | None]:
             return Config.from_dict(read_checkpoint(last)["config"] | flags), out_dir, last
     base = PRESETS[arguments.preset or ("paper" if labels else "laptop")]().to_dict()
     if arguments.verb == "finetune":
+        if not arguments.checkpoint:
+            raise InputError("finetune needs --checkpoint, the model to begin with")
         base |= _architecture(arguments.checkpoint)
     elif getattr(arguments, "valid_clients", None) and not arguments.valid_labels_path:
         base["criterion"] = "eer"  # the speaker version validates on pairs alone
@@ -73,6 +75,9 @@ def make_trainer(arguments: argparse.Namespace, config: Config, out_dir: Path):
     sources = {name: value for name in ("data", *LISTS) if (value := getattr(arguments, name))}
     if arguments.data:
         table = read_corpus(arguments.data, seed=config.seed)
+        found = table["accent"].nunique()
+        if arguments.num_accents not in (None, found):
+            raise InputError(f"{arguments.data}: has {found} accents, not {arguments.num_accents}")
         sounds = wanted_sounds(arguments.data, config, arguments.sounds)
         return Trainer(table, config, out_dir, sounds=sounds, sources=sources)
     if not (arguments.valid_labels_path or arguments.valid_clients):
@@ -85,6 +90,7 @@ def make_trainer(arguments: argparse.Namespace, config: Config, out_dir: Path):
         arguments.train_data_dir,
         arguments.valid_data_dir,
         arguments.label_names,
+        num_accents=arguments.num_accents,
     )
     pairs = None
     if arguments.valid_clients or arguments.valid_impostors:
@@ -280,10 +286,14 @@ def do_embed(arguments: argparse.Namespace) -> int:
     from .corpus import read_corpus
     from .embeddings import listen
 
-    if bool(arguments.files) == bool(arguments.data):
+    files = [*arguments.files, *filter(None, [arguments.audioPath])]
+    if bool(files) == bool(arguments.data):
         raise InputError("embed needs either audio files or --data")
-    files = arguments.files or list(read_corpus(arguments.data, split=False)["path"])
+    files = files or list(read_corpus(arguments.data, split=False)["path"])
     answers = listen(_model(arguments), files, scheduler=arguments.scheduler)
+    if not arguments.output:
+        np.savetxt(sys.stdout, answers.embeddings, fmt="%.6g")
+        return report(answers.problems)
     output = Path(arguments.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as temporary, temporary.open("wb") as file:

@@ -44,13 +44,17 @@ FEATURE_FIELDS = ("sample_rate", "n_fft", "win_length", "hop_length", "n_mels", 
 MODEL_FIELDS = (
     "front_end", "kernel_size", "batch_norm", "pooling_method", "heads_number", "embedding_size",
 )  # fmt: skip
-# The published trainer's spelling of the options that it does not write in snake_case.
+# The published trainer's spelling of options and values where it is not ours.
 PUBLISHED_NAMES = {
     "scalingFactor": "scaling_factor",
     "marginFactor": "margin_factor",
     "randomSlicing": "random_slicing",
     "gradientAccumulation": "gradient_accumulation",
+    "val_labels_path": "valid_labels_path",
+    "num_spkrs": "num_accents",
+    "modelCheckpoint": "checkpoint",
 }
+PUBLISHED_VALUES = {"Statistical": "Statistics"}
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 import argparse
 import dataclasses
+import sys
 from typing import NoReturn
 
-from .config import PRESETS, PUBLISHED_NAMES, SHORTEST_CLIP, Config
+from .config import PRESETS, PUBLISHED_NAMES, PUBLISHED_VALUES, SHORTEST_CLIP, Config
 from .known import KNOWN
 
 
@@ -30,12 +31,39 @@ def add_config_flags(parser: argparse.ArgumentParser, without: tuple[str, ...] =
         if field.name in without:
             continue
         kind: dict = {"type": field.type, "choices": field.metadata["choices"]}
+        if field.type is str:
+            kind["type"] = lambda text: PUBLISHED_VALUES.get(text, text)
         if field.type is bool:
             kind = {"action": argparse.BooleanOptionalAction}
         defaults = ", ".join(f"{name} {values[field.name]}" for name, values in presets.items())
         text = f"{field.metadata['help']} ({defaults})".replace("%", "%%")
         names = spellings(field.name)
         group.add_argument(*names, dest=field.name, default=argparse.SUPPRESS, help=text, **kind)
+
+
+class WithoutMeaning(argparse.Action):
+    """An option of the published scripts that is accepted, and about which a line is printed."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        print(f"accentlib: {option_string} has no meaning here: {self.help}", file=sys.stderr)
+
+
+WITHOUT_MEANING = {
+    "data_mode": "training always draws random windows of --window_size",
+    "data_mode_dev": "validation takes whole recordings, or windows of --evaluation_window",
+    "padding": "short recordings are padded where a batch needs it, and the padding is masked",
+    "features": "the label files and --train_data_dir say where the features are",
+    "model_name": "checkpoints are best.pt and last.pt in --out_dir",
+    "modelConfig": "the checkpoint holds its settings",
+}
+
+
+def add_without_meaning(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Flags of the published scripts that have no meaning here; each may have a value."""
+    group = parser.add_argument_group("of the published scripts, without meaning here")
+    for name in names:
+        text = WITHOUT_MEANING[name]
+        group.add_argument(*spellings(name), nargs="?", metavar="X", action=WithoutMeaning, help=text)
 
 
 def add_paths(parser: argparse.ArgumentParser, paths: dict[str, str]) -> None:
@@ -150,9 +178,12 @@ def make_parser() -> argparse.ArgumentParser:
         if verb == "compare":
             sub.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="default: 1 2 3")
         if verb == "finetune":
-            sub.add_argument("--checkpoint", required=True, help="the model to begin with")
+            sub.add_argument(*spellings("checkpoint"), help="the model to begin with")
         if verb in ("train", "finetune"):
             add_paths(sub.add_argument_group("label files, instead of --data"), LISTS)
+            text = "number of accents, which is checked; labels 0..N-1 that do not occur stay classes"
+            sub.add_argument(*spellings("num_accents"), type=int, metavar="N", help=text)
+            add_without_meaning(sub, "data_mode", "data_mode_dev", "padding", "features", "model_name")
         if verb == "crossvalidate":
             sub.add_argument("--seeds", type=int, nargs="+", default=[1], help="a training each (1)")
             sub.add_argument(
@@ -178,7 +209,7 @@ def make_parser() -> argparse.ArgumentParser:
     }.items():
         sub = verbs.add_parser(verb, help=text, description=text)
         text = "a .pt of a run, a published .chkpt, or accents_mini, the bundled voices' (real_speech)"
-        sub.add_argument("--checkpoint", help=text)
+        sub.add_argument(*spellings("checkpoint"), help=text)
         sub.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
         sub.add_argument("--n_fft", "--n-fft", type=int, help="for a published .chkpt, if not 512")
         text = (
@@ -196,9 +227,12 @@ def make_parser() -> argparse.ArgumentParser:
             sub.add_argument(*spellings("data_dir"), help="folder before each path")
             sub.add_argument("--output", help="CSV file to write: a, b, client, score")
         if verb == "embed":
-            sub.add_argument("--output", required=True, help="the .npz file to write: paths, embeddings")
+            text = "the .npz file to write: paths, embeddings (without: print a line a file)"
+            sub.add_argument("--output", help=text)
             sub.add_argument("--data", help=f"{CORPUS}, instead of files")
             add_scheduler(sub)
+            sub.add_argument("--audioPath", metavar="FILE", help="the same as FILE")
+            add_without_meaning(sub, "modelConfig")
         if verb == "map":
             sub.add_argument("--data", required=True, help=CORPUS)
             sub.add_argument("--output", required=True, help="the .html file to write")

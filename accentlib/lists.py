@@ -175,16 +175,16 @@ def read_label_names(path: str | Path) -> list[str]:
     return [names[label] for label in order]
 
 
-def name_labels(rows: pd.DataFrame, names: list[str], path: str | Path) -> list[str]:
+def name_labels(rows: pd.DataFrame, names: list[str], path: str | Path, hint: str = "") -> list[str]:
     """The accent of each row of a label file.
 
-    Raises InputError, with the line, if a label has no name.
+    Raises InputError, with the line, if a label has no name; it ends with ``hint``, what to do.
     """
     outside = rows[rows["label"] >= len(names)]
     if len(outside):
         label, line = outside[["label", "line"]].iloc[0]
         raise InputError(
-            f"{path}: line {line}: label {label} is outside 0..{len(names) - 1} ({len(names)} labels)"
+            f"{path}: line {line}: label {label} is outside 0..{len(names) - 1} ({len(names)} labels){hint}"
         )
     return [names[label] for label in rows["label"]]
 
@@ -195,6 +195,8 @@ def label_corpus(
     train_data_dir: str | Path | None = None,
     valid_data_dir: str | Path | None = None,
     label_names: str | Path | None = None,
+    *,
+    num_accents: int | None = None,
 ) -> tuple[pd.DataFrame, list[str]]:
     """A corpus from label files.
 
@@ -206,6 +208,8 @@ def label_corpus(
         Folders before their paths.
     label_names : str or Path, optional
         Table that names and merges labels (:func:`read_label_names`); else labels are their own names.
+    num_accents : int, optional
+        Number of accents; labels that do not occur are accents, too. By default as many as labels occur.
 
     Returns
     -------
@@ -216,20 +220,27 @@ def label_corpus(
         Names in the order of the labels; merged ones stand where the first of them stood.
 
     Raises InputError, with file and line, as the functions named above; also if a label is outside 0..N-1
-    (N being the labels that occur, or that the table names) or a path is in both files or has two labels.
+    (N being ``num_accents``, or the labels that occur, or that the table names), if the table does not name
+    ``num_accents`` accents, or if a path is in both files or has two labels.
     """
     parts = {"train": read_labels(train_labels, train_data_dir)}
     if valid_labels:
         parts["validation"] = read_labels(valid_labels, valid_data_dir)
     train = parts["train"]
     if label_names:
-        names = read_label_names(label_names)
+        names, hint = read_label_names(label_names), ""
+        found = len(set(names))
+        if num_accents not in (None, found):
+            raise InputError(f"{label_names}: names {found} accents, not {num_accents}")
     else:
-        names = [str(label) for label in range(train["label"].nunique())]
+        count, hint = num_accents, "; --label_names merges labels"
+        if count is None:
+            count, hint = train["label"].nunique(), "; --num_accents N keeps labels that do not occur"
+        names = [str(label) for label in range(count)]
     files = {"train": train_labels, "validation": valid_labels}
     labels: dict[str, tuple[str, int]] = {}
     for split, part in parts.items():
-        part["accent"], part["split"] = name_labels(part, names, files[split]), split
+        part["accent"], part["split"] = name_labels(part, names, files[split], hint), split
         for path, label, line in part[["path", "label", "line"]].itertuples(index=False):
             if labels.setdefault(path, (split, label)) != (split, label):
                 other, was = labels[path]

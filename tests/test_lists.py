@@ -13,12 +13,12 @@ import soundfile as sf
 import torch
 
 from accentlib.__main__ import main
-from accentlib.checkpoint import read_checkpoint
+from accentlib.checkpoint import load_model, read_checkpoint
 from accentlib.config import Config, InputError
 from accentlib.features import file_log_mel, log_mel
 from accentlib.lists import label_corpus, read_label_names, read_pairs
 from accentlib.pickles import read_features, read_made, read_pickle
-from conftest import RATE, ROOT, TINY, tone, train_argv, write_corpus
+from conftest import RATE, ROOT, TINY, as_flags, tone, train_argv, write_corpus
 
 
 def test_features_are_pickled_beside_the_audio_as_published(lists):
@@ -370,3 +370,50 @@ def test_pairs_alone_choose_the_best_model_as_in_the_speaker_version(lists, tmp_
     del argv[at + 2 : at + 4]
     assert main([*argv, "--out_dir", str(tmp_path / "n")]) == 2
     assert "--valid_clients and --valid_impostors are needed both" in capsys.readouterr().err
+
+
+@pytest.fixture
+def gaps(lists, tmp_path):
+    """Label files with the labels 0, 2 and 5."""
+    for name in ("train", "validation", "test"):
+        text = (lists / f"{name}.lst").read_text().replace(" 2 -1", " 5 -1").replace(" 1 -1", " 2 -1")
+        (tmp_path / f"{name}.lst").write_text(text)
+    return tmp_path
+
+
+def test_labels_with_gaps_train_where_num_accents_says_how_many_there_are(lists, gaps, capsys):
+    argv = train_argv(lists, gaps / "m", "--train_labels_path", f"{gaps}/train.lst")
+    argv[argv.index("--valid-labels-path") + 1] = f"{gaps}/validation.lst"
+    assert main(argv) == 2
+    err = capsys.readouterr().err
+    assert (
+        "train.lst: line 10: label 2" not in err
+        and "is outside 0..2 (3 labels); --num_accents N keeps" in err
+    )
+    assert main([*argv, "--num_accents", "6", "--balance", "loss"]) == 0
+    assert load_model(gaps / "m" / "best.pt").labels == ["0", "1", "2", "3", "4", "5"]
+    capsys.readouterr()
+    where = ["--labels_path", f"{gaps}/test.lst", "--data_dir", f"{lists}/audio"]
+    assert main(["evaluate", "--checkpoint", f"{gaps}/m/best.pt", *where]) == 0
+    assert json.loads(capsys.readouterr().out)["clips"] == 9
+
+
+@pytest.mark.parametrize("option", ["--num_accents", "--num_spkrs"])
+def test_num_accents_is_checked_against_labels_names_and_corpus(lists, corpus_dir, tmp_path, capsys, option):
+    (tmp_path / "names.csv").write_text("label,name\n0,outer\n1,low\n2,outer\n")
+    argv = train_argv(lists, tmp_path / "m")
+    corpus = ["train", "--data", str(corpus_dir), "--out_dir", str(tmp_path / "m"), *as_flags(TINY)]
+    named = [*argv, "--label_names", str(tmp_path / "names.csv")]
+    for command, message in {
+        (
+            *argv,
+            option,
+            "2",
+        ): "train.lst: line 19: label 2 is outside 0..1 (2 labels); --label_names merges labels",
+        (*named, option, "3"): "names.csv: names 2 accents, not 3",
+        (*corpus, option, "5"): f"{corpus_dir}: has 3 accents, not 5",
+    }.items():
+        assert main(command) == 2
+        err = capsys.readouterr().err
+        assert message in err and err.count("\n") == 1 and not (tmp_path / "m").exists()
+    assert main([*named, option, "2", "--max_epochs", "1"]) == 0

@@ -67,6 +67,56 @@ def test_an_option_has_its_published_name_default_and_spellings(option):
         assert getattr(make_parser().parse_args(argv), field) == other
 
 
+# Every option of the published parsers, as their users type it, and the verb that takes it here.
+TRAINER = """
+    --train_data_dir D --valid_data_dir D --train_labels_path F --valid_clients F --valid_impostors F --out_dir D
+    --front_end VGG4L --window_size 3.5 --randomSlicing --normalization cmn --kernel_size 1024 --embedding_size 400
+    --heads_number 32 --pooling_method DoubleMHA --pooling_method Attention --pooling_method MHA
+    --pooling_method Statistical --mask_prob 0.3 --scalingFactor 30.0 --marginFactor 0.4 --annealing
+    --optimizer Adam --learning_rate 0.0001 --weight_decay 0.001 --batch_size 64 --gradientAccumulation 2
+    --max_epochs 1000000 --early_stopping 15 --print_every 1000 --requeue --validate_every 10000 --num_workers 2
+    --data_mode normal --data_mode window --model_name CNN --num_spkrs 5994
+"""
+ACCENT_TRAINER = (
+    TRAINER
+    + """
+    --val_labels_path F --valid_labels_path F --front_end ResNet34 --num_accents 5 --data_mode_dev window
+    --features --features mfsc --padding --padding True
+"""
+)
+PUBLISHED = {
+    "train": ACCENT_TRAINER,
+    "finetune": ACCENT_TRAINER,
+    "features": "--audioFilesList F -i F",
+    "embed": "--audioPath F --modelConfig F --modelCheckpoint F --device cpu",
+}
+
+
+@pytest.mark.parametrize(
+    ("verb", "option"),
+    [
+        (verb, f"--{o}")
+        for verb, options in PUBLISHED.items()
+        for o in " ".join(options.split()).split("--")[1:]
+    ],
+)
+def test_every_option_of_the_published_parsers_is_accepted(verb, option):
+    make_parser().parse_args([verb, *option.split()])
+
+
+def test_a_published_command_line_trains_and_says_what_has_no_meaning(lists, tmp_path, capsys):
+    argv = train_argv(
+        lists, tmp_path / "m", "--pooling_method", "Statistical", "--num_accents", "3", "--padding"
+    )
+    argv[argv.index("--valid-labels-path")] = "--val_labels_path"
+    more = {"data_mode": "normal", "data_mode_dev": "window", "model_name": "CNN", "features": "mfsc"}
+    assert main([*argv, *as_flags(more)]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "no meaning" in line]
+    said = [line.removeprefix("accentlib: ").split(" has no meaning here: ")[0] for line in lines]
+    assert said == ["--padding", "--data_mode", "--data_mode_dev", "--model_name", "--features"]
+    assert load_model(tmp_path / "m" / "best.pt").config.pooling_method == "Statistics"
+
+
 def small(**changes) -> Config:
     plain = {"sample_rate": RATE, "num_workers": 0, "gradient_accumulation": 1}
     return Config.paper(**TINY | plain | changes)

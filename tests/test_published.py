@@ -1,6 +1,7 @@
 """True to the published network: its numbers, its checkpoints, and none of its faults."""
 
 import argparse
+import pickle
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 import accentlib
+from accentlib.__main__ import main
 from accentlib.checkpoint import load_model
 from accentlib.config import POOLINGS, Config, InputError
 from accentlib.model import AccentNet
@@ -82,6 +84,33 @@ def test_a_published_checkpoint_predicts_and_embeds(tmp_path, bundled):
     alone = model.embed(torch.from_numpy(log_mels)[None]).detach().numpy()
     np.testing.assert_allclose(accentlib.embed(model, clip), alone, atol=1e-5)
     np.testing.assert_allclose(accentlib.embed(model, (from_wave, 16_000)), alone, atol=1e-5)
+
+
+class Evil:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (self.path, "w"))
+
+
+def test_the_published_example_of_an_embedding_runs_as_its_users_type_it(tmp_path, bundled, capsys):
+    _, weights, settings = golden_model(GOLDEN[0])
+    torch.save({"model": weights, "settings": argparse.Namespace(**settings)}, tmp_path / "m.chkpt")
+    (tmp_path / "config.pkl").write_bytes(pickle.dumps(Evil(str(tmp_path / "ran"))))
+    clip = bundled["path"][0]
+    argv = ["embed", "--audioPath", clip, "--modelConfig", str(tmp_path / "config.pkl")]
+    argv += ["--modelCheckpoint", str(tmp_path / "m.chkpt"), "--device", "cpu"]
+    assert main(argv) == 0
+    out, err = capsys.readouterr()
+    assert err == "accentlib: --modelConfig has no meaning here: the checkpoint holds its settings\n"
+    expected = accentlib.embed(load_model(tmp_path / "m.chkpt"), clip)[0]
+    np.testing.assert_allclose(np.array(out.split(), dtype=float), expected, rtol=1e-4, atol=1e-6)
+    assert not (tmp_path / "ran").exists()
+    assert main([*argv, "--output", str(tmp_path / "vectors.npz")]) == 0 and not capsys.readouterr().out
+    np.testing.assert_array_equal(np.load(tmp_path / "vectors.npz")["embeddings"], [expected])
 
 
 def test_of_classes_a_checkpoint_may_hold_the_published_namespace_alone(tmp_path):
