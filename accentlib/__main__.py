@@ -17,6 +17,13 @@ from .flags import LISTS, make_parser
 WHAT_IT_IS = "says which of nine first languages a reader of English resembles; it is often wrong, and no test of origin"
 
 
+NEEDS = {  # what a verb needs, where it is more than --data
+    "train": "--data, or --train_labels_path and --valid_labels_path",
+    "finetune": "--checkpoint, and --data, or --train_labels_path and --valid_labels_path",
+    "features": "--data, or -i",
+}
+
+
 def config_flags(arguments: argparse.Namespace) -> dict:
     """The fields of the configuration that the call names."""
     return {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config) if f.name in arguments}
@@ -26,9 +33,10 @@ def settings(arguments: argparse.Namespace) -> tuple[Config, Path, Path | None]:
     """The configuration, out_dir, and the checkpoint to go on from, if any, of the verbs that make features."""
     flags = config_flags(arguments)
     labels = getattr(arguments, "train_labels_path", None)
-    if (labels is None) == (arguments.data is None):
-        either = " (or --train_labels_path)" if "train_labels_path" in arguments else ""
-        raise InputError(f"{arguments.verb} needs --data{either}" + (", not both" if labels else ""))
+    if labels and arguments.data:
+        raise InputError(f"{arguments.verb} needs --data (or --train_labels_path), not both")
+    if not labels and not arguments.data:
+        raise InputError(f"{arguments.verb} needs {NEEDS.get(arguments.verb, '--data')}")
     resume, requeue = getattr(arguments, "resume", False), getattr(arguments, "requeue", False)
     out_dir = Path(arguments.out_dir) if arguments.out_dir else None
     if resume or requeue:

@@ -318,3 +318,30 @@ def test_import_and_help_do_not_wait_for_torch():
     script += "print([n for n in ('torch', 'librosa', 'pandas', 'numpy', 'matplotlib') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("verb", "needed"),
+    {
+        "run": "--data",
+        "train": "--data --train_labels_path --valid_labels_path",
+        "finetune": "--checkpoint --data --train_labels_path --valid_labels_path",
+        "features": "--data -i",
+        "evaluate": "--data --labels_path",
+        "embed": "files --data",
+        "score": "--clients --impostors",
+        "compare": "--data",
+        "crossvalidate": "--data",
+        "map": "--data --output",
+        "align": "--data --readings --output",
+    }.items(),
+)
+def test_a_verb_without_options_says_in_one_line_all_that_it_needs(verb, needed, capsys):
+    try:
+        status = main([verb])
+    except SystemExit as left:
+        status = left.code
+    err = capsys.readouterr().err
+    assert status == 2 and err.count("\n") == 1 and verb in err
+    said = err.replace(",", "").replace(";", "").split()
+    assert all(text in said for text in needed.split()), err
