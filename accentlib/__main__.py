@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-from .config import FEATURE_FIELDS, MODEL_FIELDS, PRESETS, Config, InputError, counted
+from .config import FEATURE_FIELDS, FINETUNING, MODEL_FIELDS, PRESETS, Config, InputError, counted
 from .files import replacing, write_table
 from .flags import LISTS, make_parser
 
@@ -51,7 +51,7 @@ def settings(arguments: argparse.Namespace) -> tuple[Config, Path, Path | None]:
     if arguments.verb == "finetune":
         if not arguments.checkpoint:
             raise InputError("finetune needs --checkpoint, the model to begin with")
-        base |= _architecture(arguments.checkpoint)
+        base |= _architecture(arguments.checkpoint) | FINETUNING.get(arguments.preset, {})
     elif getattr(arguments, "valid_clients", None) and not arguments.valid_labels_path:
         base["criterion"] = "eer"  # the speaker version validates on pairs alone
     config = Config.from_dict(base | flags)

@@ -211,6 +211,11 @@ class Config:
         return cls.from_dict(changes)
 
     @classmethod
+    def accent_fork(cls, **changes: Any) -> "Config":
+        """The defaults of the published trainer's accent fork; its fine-tuning has windows of 1 s."""
+        return cls.from_dict(ACCENT_FORK | changes)
+
+    @classmethod
     def laptop(cls, **changes: Any) -> "Config":
         """A small VGG with batch norm that learns the bundled corpus in minutes on two cores."""
         return cls.from_dict(LAPTOP | changes)
@@ -243,6 +248,7 @@ class Config:
         return dataclasses.asdict(self)
 
 
+ACCENT_FORK = {"window_size": 0.2, "early_stopping": 50, "validate_every": 1000, "num_workers": 8}
 LAPTOP = {
     "kernel_size": 64,
     "batch_norm": True,
@@ -280,4 +286,10 @@ REAL_SPEECH = LAPTOP | {
     "max_epochs": 250,
     "validate_every": 250,
 }
-PRESETS = {"paper": Config.paper, "laptop": Config.laptop, "real_speech": Config.real_speech}
+PRESETS = {
+    "paper": Config.paper,
+    "accent_fork": Config.accent_fork,
+    "laptop": Config.laptop,
+    "real_speech": Config.real_speech,
+}
+FINETUNING = {"accent_fork": {"window_size": 1.0}}  # where a preset has other values for fine-tuning

@@ -375,6 +375,36 @@ def test_killed_five_times_and_requeued_it_ends_with_the_weights_of_an_uninterru
         assert killed["training"]["counters"]["step"] == whole["training"]["counters"]["step"]
 
 
+def test_the_accent_fork_has_its_defaults_and_finetunes_on_longer_windows(lists, tmp_path):
+    small_network = {name: value for name, value in TINY.items() if name != "window_size"}
+    argv = train_argv(lists, tmp_path / "m")
+    argv = [*argv[: argv.index("--kernel_size")], *as_flags(small_network | {"num_workers": 0, "n_fft": 512})]
+    argv += ["--preset", "accent_fork"]
+    assert main(argv) == 0
+    config = read_checkpoint(tmp_path / "m" / "best.pt")["config"]
+    assert (config["window_size"], config["early_stopping"], config["validate_every"]) == (0.2, 50, 1000)
+    argv[0], argv[argv.index("--out_dir") + 1] = "finetune", str(tmp_path / "tuned")
+    assert main([*argv, "--checkpoint", str(tmp_path / "m" / "best.pt")]) == 0
+    assert read_checkpoint(tmp_path / "tuned" / "best.pt")["config"]["window_size"] == 1.0
+    assert (
+        main(
+            [
+                *argv,
+                "--checkpoint",
+                str(tmp_path / "m" / "best.pt"),
+                "--window_size",
+                "0.3",
+                "--out_dir",
+                str(tmp_path / "own"),
+            ]
+        )
+        == 0
+    )
+    assert read_checkpoint(tmp_path / "own" / "best.pt")["config"]["window_size"] == 0.3
+    fork = {"early_stopping": 50, "validate_every": 1000, "num_workers": 8, "window_size": 0.2}
+    assert Config.accent_fork() == Config.paper(**fork)
+
+
 @pytest.mark.parametrize("front_end", ["VGG3L", "VGG4L", "ResNet34"])
 @pytest.mark.parametrize("window_size", [0.01, 0.05, 0.2])
 def test_windows_shorter_than_a_step_of_the_encoder_train(batches, front_end, window_size):
