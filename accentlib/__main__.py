@@ -38,22 +38,24 @@ def settings(arguments: argparse.Namespace) -> tuple[Config, Path, Path | None]:
     if not labels and not arguments.data:
         raise InputError(f"{arguments.verb} needs {NEEDS.get(arguments.verb, '--data')}")
     resume, requeue = getattr(arguments, "resume", False), getattr(arguments, "requeue", False)
-    out_dir = Path(arguments.out_dir) if arguments.out_dir else None
+    out_dir, last = Path(arguments.out_dir) if arguments.out_dir else None, None
     if resume or requeue:
-        from .checkpoint import read_checkpoint
-
         if out_dir is None:
             raise InputError("--resume needs the --out_dir of the run to go on with")
         last = out_dir / "last.pt"
-        if resume or last.exists():
-            return Config.from_dict(read_checkpoint(last)["config"] | flags), out_dir, last
-    base = PRESETS[arguments.preset or ("paper" if labels else "laptop")]().to_dict()
+        if not (resume or last.exists()):
+            last = published_checkpoint(out_dir, labels)
+    base = PRESETS["paper" if last else arguments.preset or ("paper" if labels else "laptop")]().to_dict()
+    if getattr(arguments, "valid_clients", None) and not arguments.valid_labels_path:
+        base["criterion"] = "eer"  # the speaker version validates on pairs alone
+    if last:
+        from .checkpoint import read_training
+
+        return Config.from_dict(base | read_training(last)["config"] | flags), out_dir, last
     if arguments.verb == "finetune":
         if not arguments.checkpoint:
             raise InputError("finetune needs --checkpoint, the model to begin with")
         base |= _architecture(arguments.checkpoint) | FINETUNING.get(arguments.preset, {})
-    elif getattr(arguments, "valid_clients", None) and not arguments.valid_labels_path:
-        base["criterion"] = "eer"  # the speaker version validates on pairs alone
     config = Config.from_dict(base | flags)
     if out_dir is None:
         data = Path(arguments.data or labels).absolute()
@@ -63,6 +65,20 @@ def settings(arguments: argparse.Namespace) -> tuple[Config, Path, Path | None]:
             f"{out_dir} holds a run already; go on with it by --resume, or name another --out_dir"
         )
     return config, out_dir, None
+
+
+def published_checkpoint(out_dir: Path, labels: str | None) -> Path | None:
+    """The newest ``.chkpt`` of the published trainer in ``out_dir``, or None.
+
+    Raises InputError if there is one, and no label file: it knows its accents by their numbers alone.
+    """
+    newest = max(out_dir.glob("*.chkpt"), key=lambda path: path.stat().st_mtime_ns, default=None)
+    if newest and not labels:
+        raise InputError(
+            f"{newest}: cannot go on with --data, for its accents have numbers, not names;"
+            " give --train_labels_path, or take its weights by accentlib finetune --checkpoint"
+        )
+    return newest
 
 
 def _architecture(checkpoint: str) -> dict:

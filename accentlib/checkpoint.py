@@ -13,7 +13,7 @@ import torch
 from .config import Config, InputError
 from .files import is_file, replacing
 from .model import AccentNet, empty_model, load_weights
-from .published import from_published
+from .published import from_published, published_training
 
 FORMAT = 1
 CALIBRATION = {"temperature": (1e-3, 1e3), "window_gain": (0, 1), "unsure_below": (0, 1)}  # from, to
@@ -64,6 +64,24 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises InputError if the file is missing, damaged, holds more than plain types, or is no checkpoint.
     """
     return _check_format(_load_plain(Path(path)), path)
+
+
+def read_training(path: str | Path) -> dict[str, Any]:
+    """What training goes on from: a checkpoint, which may be a published ``.chkpt``.
+
+    Raises InputError as :func:`read_checkpoint`, or if a published one does not hold what its settings say.
+    """
+    content = _load_plain(Path(path))
+    if not _is_published(content):
+        return _check_format(content, path)
+    try:
+        return published_training(content)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _is_published(content: dict[str, Any]) -> bool:
+    return isinstance(content.get("settings"), argparse.Namespace) and isinstance(content.get("model"), dict)
 
 
 def _check_format(content: dict[str, Any], path: str | Path) -> dict[str, Any]:
@@ -118,7 +136,7 @@ def load_model(path: str | Path = SHIPPED) -> AccentNet:
     """
     named = NAMED.get(str(path))
     content = _load_plain(named if named and not is_file(path) else Path(path))
-    if isinstance(content.get("settings"), argparse.Namespace) and isinstance(content.get("model"), dict):
+    if _is_published(content):
         try:
             return from_published(content["model"], vars(content["settings"]))
         except InputError as error:

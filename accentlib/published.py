@@ -1,5 +1,6 @@
 """Models of the published trainer: its names for weights and settings, translated to ours."""
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 
 from .config import FEATURE_FIELDS, MODEL_FIELDS, PUBLISHED_NAMES, Config, InputError
 from .model import AccentNet, empty_model, load_weights
+from .optimizer import make_optimizer
 
 RENAMED = (
     (r"^front_end\.conv(\d)(\d)\.", lambda m: f"front_end.blocks.{int(m[1]) - 1}.conv{m[2]}."),
@@ -22,6 +24,11 @@ RENAMED = (
 FIELDS = (
     *FEATURE_FIELDS, "normalization", *MODEL_FIELDS, "mask_prob", "scaling_factor", "margin_factor", "annealing",
 )  # fmt: skip
+OPTIMIZER_STATE = {  # what each optimizer keeps of a weight
+    "Adam": ("step", "exp_avg", "exp_avg_sq"),
+    "SGD": (),
+    "RMSprop": ("step", "square_avg"),
+}
 UNUSED = ("b1.", "b3.")  # batch norms that the published network builds and never calls
 
 
@@ -39,8 +46,14 @@ def published_config(settings: Mapping[str, Any]) -> Config:
 
     Paths and what was for training alone (whatever its values, it is over) are passed over.
     """
-    ours = {PUBLISHED_NAMES.get(name, name): plain(value) for name, value in settings.items()}
+    ours = our_options(settings)
     return Config.from_dict({name: ours[name] for name in FIELDS if name in ours})
+
+
+def our_options(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Our names and the values of the published settings that are options here as well."""
+    ours = {PUBLISHED_NAMES.get(name, name): plain(value) for name, value in settings.items()}
+    return {field.name: ours[field.name] for field in dataclasses.fields(Config) if field.name in ours}
 
 
 def plain(value: Any) -> Any:
@@ -82,3 +95,58 @@ def from_published(
     load_weights(model, weights, name="published weights")
     model.trained_on = None
     return model.eval()
+
+
+def published_training(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What a training run goes on from, of the content of a published ``.chkpt``.
+
+    Returns
+    -------
+    dict
+        ``config`` (the options that the settings name), ``labels``, ``model`` and ``training``, as in a
+        checkpoint of :func:`accentlib.checkpoint.save_checkpoint`. The next epoch follows the stored one; no
+        best score is stored; the optimizer's state is None if it does not fit the weights.
+
+    Raises InputError as :func:`from_published`, or if step and epoch are missing.
+    """
+    settings = vars(content["settings"])
+    model = from_published(content["model"], settings)
+    step, epoch = plain(content.get("step")), plain(content.get("epoch"))
+    if not all(type(count) is int and count >= 0 for count in (step, epoch)):
+        raise InputError(f"step and epoch must be whole numbers, not {step!r} and {epoch!r}")
+    config, weights = our_options(settings), model.state_dict()
+    training = {
+        "model": weights,
+        "averaged": None,
+        "optimizer": optimizer_state(content, model, config),
+        "counters": {"step": step, "epoch": epoch + 1},
+        "history": [],
+        "random": [],
+    }
+    return {"config": config, "labels": model.labels, "model": weights, "training": training}
+
+
+def optimizer_state(
+    content: Mapping[str, Any], model: AccentNet, options: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """The optimizer's state of a published checkpoint, in the order of our weights; None if it does not fit.
+
+    Published optimizers number the weights in the order in which the checkpoint names them, without what
+    batch norms count.
+    """
+    counts = ("running_mean", "running_var", "num_batches_tracked")
+    learned = [str(name) for name in content["model"] if not str(name).endswith(counts)]
+    number = {our_name(name): i for i, name in enumerate(learned) if not name.startswith(UNUSED)}
+    kind, states = options.get("optimizer", "Adam"), {}
+    try:
+        (group,) = content["optimizer"]["param_groups"]
+        for i, (name, weight) in enumerate(model.named_parameters()):
+            stored = content["optimizer"]["state"].get(number[name], {})
+            states[i] = {k: torch.as_tensor(stored[k], dtype=torch.float32) for k in OPTIMIZER_STATE[kind]}
+            if any(x.shape != (weight.shape if k != "step" else ()) for k, x in states[i].items()):
+                return None
+        rates = {"learning_rate": float(group["lr"]), "weight_decay": float(group["weight_decay"])}
+        optimizer = make_optimizer(model, Config(optimizer=kind, **rates))
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError):  # of any file
+        return None
+    return optimizer.state_dict() | {"state": states}

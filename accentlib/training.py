@@ -17,8 +17,8 @@ from filelock import FileLock, Timeout
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from .checkpoint import load_model, read_checkpoint, save_checkpoint, trained_on
-from .config import Config, InputError
+from .checkpoint import load_model, read_training, save_checkpoint, trained_on
+from .config import Config, InputError, shown
 from .corpus import corpus_sample_rate, select
 from .data import training_loader
 from .device import get_device, get_precision, keep_freed_memory
@@ -179,15 +179,16 @@ class Trainer:
         return [torch.get_rng_state(), *cuda]
 
     def resume(self, path: str | Path) -> None:
-        """Go on from a checkpoint of a run with the same configuration and accents.
+        """Go on from a checkpoint, also a published one, of a run with the same configuration and accents.
 
         Raises InputError if it is of another model, another label set, or holds no training state.
         """
-        content = read_checkpoint(path)
+        content = read_training(path)
         if content["labels"] != self.model.labels:
             raise InputError(
-                f"{path}: was trained on the accents {', '.join(content['labels'])};"
-                f" the corpus has {', '.join(self.model.labels)}"
+                f"{path}: was trained on the accents {shown(', '.join(content['labels']))};"
+                f" the corpus has {shown(', '.join(self.model.labels))};"
+                " accentlib finetune --checkpoint takes its weights to others"
             )
         load_weights(self.evaluated, content["model"], name=str(path))
         self.also_trained_on(trained_on(content))
@@ -195,9 +196,11 @@ class Trainer:
         if state is None:
             raise InputError(f"{path}: holds a model only, no training to resume")
         self.model.load_state_dict(state["model"])
-        if self.averaged is not None:
+        if self.averaged is not None and state["averaged"]:  # else averaging begins here
             self.averaged.load_state_dict(state["averaged"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        fits = state["optimizer"] and content["config"].get("optimizer", "Adam") == self.config.optimizer
+        if fits:
+            self.optimizer.load_state_dict(state["optimizer"])
         for name, value in state["counters"].items():
             setattr(self, name, value)
         self.history = state["history"]
@@ -206,6 +209,11 @@ class Trainer:
             torch.set_rng_state(own)
             if of_gpu and self.device.type == "cuda":
                 torch.cuda.set_rng_state(of_gpu[0], self.device)
+        if self.progress:
+            taken = "weights and optimizer" if fits else "weights; the optimizer begins anew"
+            best = "" if self.history else "; the next validation counts as the best so far"
+            where = f"epoch {self.epoch + 1}, update {self.step}"
+            tqdm.write(f"{path}: goes on at {where}, with its {taken}{best}", file=sys.stderr)
 
     def start_from(self, path: str | Path) -> None:
         """Fine-tuning: take the weights of a checkpoint, all but those of its accents, and of other sounds.

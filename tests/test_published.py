@@ -1,6 +1,7 @@
 """True to the published network: its numbers, its checkpoints, and none of its faults."""
 
 import argparse
+import os
 import pickle
 
 import numpy as np
@@ -10,12 +11,12 @@ import torch.nn.functional as F
 
 import accentlib
 from accentlib.__main__ import main
-from accentlib.checkpoint import load_model
+from accentlib.checkpoint import load_model, read_checkpoint
 from accentlib.config import POOLINGS, Config, InputError
 from accentlib.model import AccentNet
 from accentlib.pooling import make_pooling
-from accentlib.published import our_name, published_config
-from conftest import ROOT
+from accentlib.published import our_name, published_config, published_training
+from conftest import ROOT, train_argv
 
 GOLDEN = sorted((ROOT / "tests/golden").glob("VGG*.npz"))
 
@@ -111,6 +112,115 @@ def test_the_published_example_of_an_embedding_runs_as_its_users_type_it(tmp_pat
     assert not (tmp_path / "ran").exists()
     assert main([*argv, "--output", str(tmp_path / "vectors.npz")]) == 0 and not capsys.readouterr().out
     np.testing.assert_array_equal(np.load(tmp_path / "vectors.npz")["embeddings"], [expected])
+
+
+def published_run(folder) -> dict:
+    """What a published training of three accents leaves in ``folder`` at update 70, in its epoch 6."""
+    _, weights, settings = golden_model(ROOT / "tests/golden/VGG3L_DoubleMHA.npz")
+    weights["predictionLayer.W"] = weights["predictionLayer.W"][:, :3].contiguous()
+    settings |= {"num_accents": 3, "batch_size": 8, "optimizer": "Adam", "learning_rate": 1e-3}
+    settings |= {"window_size": 0.3, "randomSlicing": False, "weight_decay": 0.0, "gradientAccumulation": 1}
+    counted = ("running_mean", "running_var", "num_batches_tracked")
+    learned = [name for name in weights if not name.endswith(counted)]
+    state = {  # nothing of the batch norms that are not used; the averages are known by their values
+        i: {"step": 70, "exp_avg": weights[name] / 2, "exp_avg_sq": weights[name] ** 2}
+        for i, name in enumerate(learned)
+        if not name.startswith(("b1.", "b3."))
+    }
+    group = {"lr": 5e-4, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False}
+    group["params"] = list(range(len(learned)))
+    content = {
+        "model": weights,
+        "optimizer": {"state": state, "param_groups": [group]},
+        "settings": argparse.Namespace(**settings),
+        "epoch": 6,
+        "step": 70,
+    }
+    folder.mkdir()
+    torch.save(content, folder / "CNN_VGG3L_70.chkpt")
+    return content
+
+
+def test_requeue_goes_on_from_a_published_checkpoint(lists, tmp_path, capsys):
+    content = published_run(tmp_path / "m")
+    torch.save({}, tmp_path / "m" / "CNN_VGG3L_60.chkpt")
+    os.utime(tmp_path / "m" / "CNN_VGG3L_60.chkpt", (1, 1))  # an older one
+    argv = train_argv(lists, tmp_path / "m")
+    argv = [*argv[: argv.index("--kernel_size")], "--requeue", "--num_workers", "0"]
+    assert main([*argv, "--max_epochs", "7"]) == 0  # all epochs are done: it is measured and written
+    line = capsys.readouterr().err.splitlines()[0]
+    assert line.endswith(
+        "CNN_VGG3L_70.chkpt: goes on at epoch 8, update 70, with its weights and optimizer;"
+        " the next validation counts as the best so far"
+    )
+    last = read_checkpoint(tmp_path / "m" / "last.pt")
+    for name in ("batch_size", "window_size", "optimizer", "kernel_size", "embedding_size", "front_end"):
+        assert last["config"][name] == getattr(content["settings"], name)
+    theirs = {our_name(name): weight for name, weight in content["model"].items()}
+    assert all(torch.equal(weight, theirs[name]) for name, weight in last["model"].items())
+    optimizer = last["training"]["optimizer"]
+    names = [name for name, _ in load_model(tmp_path / "m" / "last.pt").named_parameters()]
+    assert optimizer["param_groups"][0]["lr"] == 5e-4 and len(optimizer["state"]) == len(names)
+    for i, name in enumerate(names):
+        assert torch.equal(optimizer["state"][i]["exp_avg"], theirs[name] / 2), name
+        assert torch.equal(optimizer["state"][i]["exp_avg_sq"], theirs[name] ** 2), name
+    assert main([*argv, "--max_epochs", "9"]) == 0  # and now from its own
+    assert "last.pt: goes on at epoch 8, update 70" in capsys.readouterr().err
+    training = read_checkpoint(tmp_path / "m" / "last.pt")["training"]
+    assert training["counters"]["step"] == 76 and training["optimizer"]["state"][0]["step"] == 76
+
+
+def test_requeue_says_what_it_cannot_take_of_a_published_checkpoint(lists, corpus_dir, tmp_path, capsys):
+    content = published_run(tmp_path / "m")
+    chkpt = tmp_path / "m" / "CNN_VGG3L_70.chkpt"
+    argv = train_argv(lists, tmp_path / "m")
+    argv = [*argv[: argv.index("--kernel_size")], "--requeue", "--num_workers", "0", "--max_epochs", "7"]
+    where = ["--data", str(corpus_dir), "--out_dir", str(tmp_path / "m"), "--requeue"]
+    statistics = argparse.Namespace(**vars(content["settings"]) | {"pooling_method": "Statistical"})
+    for command, changes, message in (
+        (
+            [*argv, "--num_accents", "5"],
+            {},
+            "trained on the accents 0, 1, 2; the corpus has 0, 1, 2, 3, 4; accentlib finetune --checkpoint",
+        ),
+        (
+            ["run", *where],
+            {},
+            "cannot go on with --data, for its accents have numbers, not names; give --train_l",
+        ),
+        (["train", *where], {}, "or take its weights by accentlib finetune --checkpoint"),
+        (argv, {"step": None}, "step and epoch must be whole numbers, not None and 6"),
+        (
+            argv,
+            {"settings": statistics},
+            "pooling_method must be one of Statistics, Attention, MHA, DoubleMHA",
+        ),
+    ):
+        torch.save(content | changes, chkpt)
+        assert main(command) == 2
+        err = capsys.readouterr().err
+        assert f"{chkpt}: " in err and message in err and err.count("\n") == 1
+    for changes, more in (({"optimizer": {}}, []), ({}, ["--optimizer", "SGD", "--weight_averaging", "0.9"])):
+        torch.save(content | changes, chkpt)
+        (tmp_path / "m" / "last.pt").unlink(missing_ok=True)
+        assert main([*argv, *more]) == 0
+        assert "with its weights; the optimizer begins anew" in capsys.readouterr().err
+
+
+def test_whatever_stands_for_an_optimizer_in_a_published_checkpoint_is_taken_or_left(tmp_path):
+    content = published_run(tmp_path / "m")
+    taken = published_training(content)["training"]["optimizer"]
+    assert taken["param_groups"][0]["lr"] == 5e-4
+    (group,), states = content["optimizer"]["param_groups"], content["optimizer"]["state"]
+    of_other_shape = {i: state | {"exp_avg": torch.ones(1)} for i, state in states.items()}
+    for optimizer in (
+        None, [], {"state": states}, {"state": [], "param_groups": [group]}, {"state": of_other_shape, "param_groups": [group]},
+        {"state": {}, "param_groups": [group]}, {"state": states, "param_groups": [group, group]},
+        *({"state": states, "param_groups": [group | {"lr": lr}]} for lr in (None, -1, float("nan"), 10**400)),
+    ):  # fmt: skip
+        assert published_training(content | {"optimizer": optimizer})["training"]["optimizer"] is None
+    content["settings"].optimizer = "SGD"  # which keeps nothing of its weights
+    assert published_training(content)["training"]["optimizer"]["param_groups"][0]["lr"] == 5e-4
 
 
 def test_of_classes_a_checkpoint_may_hold_the_published_namespace_alone(tmp_path):
