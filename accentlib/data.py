@@ -1,5 +1,6 @@
 """From stored log-mels to padded batches that carry their lengths."""
 
+import signal
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -176,6 +177,19 @@ def check_training(table: pd.DataFrame, config: Config) -> None:
         raise InputError("wave_augment moves the sounds: with it, sound_weight must be 0")
 
 
+class Loader(DataLoader):
+    """A DataLoader whose processes leave Ctrl-C and SIGTERM, which all processes are sent, to the one that trains."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        if not self.num_workers or not hasattr(signal, "pthread_sigmask"):  # Windows
+            return super().__iter__()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        try:
+            return super().__iter__()  # starts them; they keep what is blocked
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def training_loader(
     store: FeatureStore,
     table: pd.DataFrame,
@@ -189,7 +203,7 @@ def training_loader(
     """
     check_training(table, config)
     dataset = WindowDataset(store, table, labels, config, sounds)
-    return DataLoader(
+    return Loader(
         dataset,
         batch_sampler=EpochSampler(dataset.targets, config, table.get("speaker")),
         collate_fn=collate,

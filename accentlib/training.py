@@ -3,10 +3,12 @@
 import math
 import os
 import pickle
+import signal
 import statistics
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,11 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from .checkpoint import load_model, read_training, save_checkpoint, trained_on
-from .config import Config, InputError, shown
+from .config import Config, InputError, counted, shown
 from .corpus import corpus_sample_rate, select
 from .data import training_loader
 from .device import get_device, get_precision, keep_freed_memory
-from .distributed import gather, parallel, rank, wait
+from .distributed import gather, parallel, rank, wait, world_size
 from .files import fingerprint, replacing
 from .metrics import NAMES
 from .model import AccentNet, load_weights
@@ -69,6 +71,36 @@ def check_free(out_dir: str | Path) -> None:
         raise InputError(
             f"{out_dir} holds a run already; go on with it (resume), name another out_dir, or pass overwrite=True"
         )
+
+
+@contextmanager
+def stopping_between_updates() -> Iterator[Callable[[], bool]]:
+    """Say whether to stop: a first Ctrl-C waits for the update to be whole, a second one stops at once.
+
+    So does SIGTERM, where it counts as Ctrl-C. Of several processes, which would stop at different updates, and in
+    threads, Ctrl-C stops as ever.
+    """
+    asked = []
+    alone = world_size() == 1 and threading.current_thread() is threading.main_thread()
+    numbers = [
+        number for number in (signal.SIGINT, signal.SIGTERM)
+        if alone and signal.getsignal(number) is signal.default_int_handler
+    ]  # fmt: skip
+
+    def set_all(handler) -> None:
+        for number in numbers:
+            signal.signal(number, handler)
+
+    def stop(*_) -> None:
+        asked.append(True)
+        os.write(2, b"\nstopping after this update; once more stops at once, without saving\n")
+        set_all(signal.default_int_handler)
+
+    set_all(stop)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        set_all(signal.default_int_handler)
 
 
 class Trainer:
@@ -242,7 +274,8 @@ class Trainer:
         config, sampler = self.config, self.loader.batch_sampler
         updates = math.ceil(len(sampler) / config.gradient_accumulation) * config.max_epochs
         started, losses = time.monotonic() - self.seconds, []
-        with self.writing() as board:
+        self.announce(updates)
+        with self.writing() as board, stopping_between_updates() as stopped:
             while self.epoch < config.max_epochs and not self.exhausted:
                 sampler.epoch, sampler.first_batch = self.epoch, self.batch
                 self.model.front_end.requires_grad_(not self.frozen)
@@ -255,6 +288,10 @@ class Trainer:
                     self.batch += 1
                     if self.batch % config.gradient_accumulation == 0 or self.batch == len(sampler):
                         self.update(updates)
+                        if stopped():
+                            self.seconds = time.monotonic() - started
+                            save_checkpoint(self.out_dir / "last.pt", self.evaluated, self.state())
+                            raise KeyboardInterrupt
                         if config.print_every and self.step % config.print_every == 0:
                             self.report(board, losses)
                         if config.validate_every and self.step % config.validate_every == 0:
@@ -270,6 +307,17 @@ class Trainer:
             if not self.history or self.history[-1]["step"] != self.step:
                 self.validate(board, losses)
         wait()  # best.pt is there for all
+
+    def announce(self, updates: int) -> None:
+        """Say how long nothing will be heard or saved, where validations are more than an epoch apart."""
+        every, of_epoch = self.config.validate_every, updates // self.config.max_epochs
+        if self.progress and every > of_epoch:
+            epochs = counted(math.ceil(every / of_epoch), "epoch")
+            tqdm.write(
+                f"validates and saves every {counted(every, 'update')}, which are {epochs} here (--validate_every 0:"
+                " every epoch); Ctrl-C saves as well",
+                file=sys.stderr,
+            )
 
     @contextmanager
     def writing(self) -> Iterator[Any]:

@@ -115,6 +115,80 @@ def test_stopped_anywhere_it_goes_on(tmp_path, corpus_dir, kind):
     assert not list((tmp_path / "run").glob("*.tmp"))
 
 
+def test_the_papers_settings_on_a_few_clips_say_when_they_save_and_save_at_ctrl_c(tmp_path, corpus_dir):
+    """On 27 clips nothing was printed and nothing saved for 10,000 updates, and Ctrl-C left an empty folder."""
+    train = [
+        "train",
+        "--data",
+        str(corpus_dir),
+        "--out_dir",
+        str(tmp_path / "run"),
+        "--preset",
+        "paper",
+        *SMALL,
+    ]
+    train += ["--validate_every", "10000", "--max_epochs"]
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen([sys.executable, "-u", "-m", "accentlib", *train, "100000"],
+                          stderr=subprocess.PIPE, text=True, preexec_fn=heed) as process:  # fmt: skip
+        said = ""
+        while "validates and saves every 10,000 updates, which are 5,000 epochs here" not in said:
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        said += process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "Traceback" not in said and "--resume goes on" in said
+    counters = read_checkpoint(tmp_path / "run" / "last.pt")["training"]["counters"]
+    assert counters["step"] > 0
+    assert main([*train, str(counters["epoch"] + 2), "--resume"]) == 0
+
+
+def test_stopped_by_ctrl_c_and_resumed_it_ends_with_the_weights_of_an_uninterrupted_run(
+    tmp_path, corpus_dir, tiny
+):
+    table, config = read_corpus(corpus_dir), tiny.replace(max_epochs=3, gradient_accumulation=2, dropout=0.1)
+    Trainer(table, config, tmp_path / "whole", progress=False).train()
+    trainer = Trainer(table, config, tmp_path / "parts", progress=False)
+    update = trainer.update
+
+    def interrupted(updates):
+        if trainer.step == 2:  # within an update, and within an epoch
+            os.kill(os.getpid(), signal.SIGINT)
+        update(updates)
+
+    trainer.update = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    torch.manual_seed(99)
+    again = Trainer(table, config, tmp_path / "parts", progress=False)
+    again.resume(tmp_path / "parts" / "last.pt")
+    assert again.step == 3
+    again.train()
+    whole, parts = (read_checkpoint(tmp_path / name / "last.pt")["model"] for name in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+def test_a_batch_system_stops_the_group_and_loaders_are_quiet(tmp_path, corpus_dir, kind):
+    """A worker of the DataLoader left its traceback before the clean line."""
+    train = ["train", "--data", str(corpus_dir), "--out_dir", str(tmp_path / "run"), *SMALL]
+    train += ["--num_workers", "2", "--max_epochs", "100000"]
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen([sys.executable, "-m", "accentlib", *train], stderr=subprocess.PIPE, text=True,
+                          preexec_fn=heed, start_new_session=True) as process:  # fmt: skip
+        for _ in range(600):
+            if (tmp_path / "run" / "last.pt").exists():
+                break
+            time.sleep(0.1)
+        os.killpg(process.pid, kind)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "Traceback" not in said, said
+    assert said.strip().endswith("accentlib: interrupted; --resume goes on from last.pt, if one was written")
+
+
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path, corpus_dir, tiny):
     first = Trainer(read_corpus(corpus_dir), tiny, tmp_path, progress=False)
     with FileLock(tmp_path / "lock"), pytest.raises(InputError, match="another run writes there"):
