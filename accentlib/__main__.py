@@ -281,7 +281,7 @@ def _model(arguments: argparse.Namespace):
     if not arguments.checkpoint:
         print(f"{SHIPPED}: {WHAT_IT_IS}", file=sys.stderr)
     model = load_model(arguments.checkpoint or SHIPPED).to(get_device(arguments.device))
-    changes = {name: getattr(arguments, name) for name in ("n_fft", "evaluation_window")}
+    changes = {name: getattr(arguments, name) for name in ("sample_rate", "n_fft", "evaluation_window")}
     model.config = model.config.replace(**{k: value for k, value in changes.items() if value is not None})
     return model
 
@@ -303,6 +303,26 @@ def do_evaluate(arguments: argparse.Namespace) -> int:
     return report(metrics["problems"])
 
 
+def recordings(names: list[str]) -> list[str]:
+    """The files that are named, and for a folder the recordings in it.
+
+    Raises InputError if a folder has none.
+    """
+    from .audio import AUDIO_SUFFIXES
+    from .listing import FOREIGN_SUFFIXES, files_in
+
+    files = []
+    for name in names:
+        inside = [name]
+        if Path(name).is_dir():
+            known = (*AUDIO_SUFFIXES, *FOREIGN_SUFFIXES)  # what cannot be read is named as such
+            inside = [str(path) for path in files_in(Path(name)) if path.suffix.lower() in known]
+            if not inside:
+                raise InputError(f"{name}: no audio files in it")
+        files += inside
+    return files
+
+
 def do_embed(arguments: argparse.Namespace) -> int:
     """accentlib embed"""
     import numpy as np
@@ -310,7 +330,7 @@ def do_embed(arguments: argparse.Namespace) -> int:
     from .corpus import read_corpus
     from .embeddings import listen
 
-    files = [*arguments.files, *filter(None, [arguments.audioPath])]
+    files = recordings([*arguments.files, *filter(None, [arguments.audioPath])])
     if bool(files) == bool(arguments.data):
         raise InputError("embed needs either audio files or --data")
     files = files or list(read_corpus(arguments.data, split=False)["path"])
@@ -330,7 +350,7 @@ def do_predict(arguments: argparse.Namespace) -> int:
     from .embeddings import listen, prediction_table
 
     model = _model(arguments)
-    answers = listen(model, arguments.files)
+    answers = listen(model, recordings(arguments.files))
     prediction_table(model, answers).to_csv(sys.stdout, index=False)
     return report(answers.problems)
 

@@ -8,9 +8,35 @@ from typing import NoReturn
 from .config import PRESETS, PUBLISHED_NAMES, PUBLISHED_VALUES, SHORTEST_CLIP, Config
 from .known import KNOWN
 
+EXAMPLES = {
+    "accentlib": "accentlib predict my.wav",
+    "corpus": "accentlib corpus from-folder recordings --output corpus",
+    "from-folder": "accentlib corpus from-folder recordings --output corpus",
+    "from-table": "accentlib corpus from-table clips.csv --accent-column dialect --speaker-column who --output corpus",
+    "join": "accentlib corpus join --data corpus_a corpus_b --output both",
+    "leave-one-out": "accentlib corpus leave-one-out --data both --column corpus --output left_out",
+    **{name: f"accentlib corpus {name} unpacked/{name} --output corpus" for name in KNOWN},
+    "align": "accentlib align --data corpus --readings data/readings --output corpus/sounds.csv",
+    "run": "accentlib run --data corpus --out_dir runs/first",
+    "features": "accentlib features --data corpus --out_dir runs/first",
+    "train": "accentlib train --data corpus --out_dir runs/first --max_epochs 30",
+    "finetune": "accentlib finetune --checkpoint runs/first/best.pt --data other --out_dir runs/other --freeze_epochs 5",
+    "compare": "accentlib compare --data corpus --out_dir runs/poolings --seeds 1 2 3",
+    "crossvalidate": "accentlib crossvalidate --data corpus --out_dir runs/folds --folds 5",
+    "evaluate": "accentlib evaluate --checkpoint runs/first/best.pt --data corpus",
+    "embed": "accentlib embed --checkpoint runs/first/best.pt --output vectors.npz a.wav b.mp3",
+    "predict": "accentlib predict --checkpoint runs/first/best.pt recordings",
+    "score": "accentlib score --checkpoint runs/first/best.pt --clients clients.ndx --impostors impostors.ndx",
+    "map": "accentlib map --checkpoint runs/first/best.pt --data corpus --output map.html",
+}
+
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, without the usage of all options."""
+    """A parser whose help ends with an example, and whose errors are one line without the usage of all options."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs, formatter_class=argparse.RawDescriptionHelpFormatter)
+        self.epilog = f"example:\n  {EXAMPLES[self.prog.split()[-1]]}"
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the call, and leave."""
@@ -212,6 +238,8 @@ def make_parser() -> argparse.ArgumentParser:
         sub.add_argument(*spellings("checkpoint"), help=text)
         sub.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
         sub.add_argument("--n_fft", "--n-fft", type=int, help="for a published .chkpt, if not 512")
+        text = "for a published .chkpt: resample to so many Hz (as each file is)"
+        sub.add_argument(*spellings("sample_rate"), type=int, help=text)
         text = (
             "hear windows of this length and average them, s; 0: recordings whole (as the model was trained)"
         )
@@ -240,6 +268,6 @@ def make_parser() -> argparse.ArgumentParser:
             text = "size of the page, MB (25); sounds for which there is no room are played from their files"
             sub.add_argument("--megabytes", type=float, default=25.0, help=text)
         if verb in ("embed", "predict"):
-            text = "audio that soundfile reads, or a .pickle"
+            text = "audio that soundfile reads, a folder of it, or a .pickle"
             sub.add_argument("files", nargs="*" if verb == "embed" else "+", metavar="FILE", help=text)
     return parser

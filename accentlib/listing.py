@@ -17,6 +17,7 @@ SPLIT_NAMES = {
     "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
     "test": "test", "testing": "test", "eval": "test",
 }  # fmt: skip
+SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how .xlsx and .ods begin, and .xls
 NOT_AUDIO = "not an audio file"
 
 
@@ -139,6 +140,9 @@ def read_table(file: str | Path, *, separators: str = ",;\t|") -> pd.DataFrame:
     file = Path(file)
     if not file.is_file():
         raise InputError(f"{file}: no such file")
+    with file.open("rb") as content:
+        if content.read(8).startswith(SPREADSHEETS):
+            raise InputError(f"{file}: a spreadsheet; save it as CSV in UTF-8, and give that")
     try:
         with file.open(encoding="utf-8-sig") as lines:
             first = lines.readline()

@@ -1,10 +1,12 @@
 """The command line as a user meets it: every verb, and one line for every mistake."""
 
+import argparse
 import functools
 import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -22,6 +24,7 @@ from accentlib.__main__ import main
 from accentlib.checkpoint import read_checkpoint
 from accentlib.config import Config
 from accentlib.experiment import warnings_of
+from accentlib.flags import make_parser
 from accentlib.metrics import corpus_metrics, few_speakers
 from conftest import BUNDLED, TINY, as_flags, write_corpus
 
@@ -204,6 +207,50 @@ def test_every_field_is_a_flag_with_underscores_and_hyphens(capsys):
     text = capsys.readouterr().out
     for name in Config().to_dict():
         assert f"--{name}" in text and f"--{name.replace('_', '-')}" in text
+
+
+def verbs(parser) -> dict:
+    """The parsers of a parser's verbs, by name."""
+    return next((a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction)), {})
+
+
+def test_every_help_ends_with_an_example_that_can_be_typed():
+    parser = make_parser()
+    of_verbs = verbs(parser)
+    every = [parser, *of_verbs.values(), *verbs(of_verbs["corpus"]).values()]
+    assert len(every) > 24
+    for sub in every:
+        example = sub.format_help().rstrip().splitlines()[-1].strip()
+        assert sub.format_help().count("example:") == 1 and example.startswith(sub.prog)
+        parser.parse_args(shlex.split(example)[1:])
+
+
+def test_a_folder_given_to_predict_and_embed_is_what_is_in_it(run_dir, corpus_dir, tmp_path, capsys):
+    """It said: no such file."""
+    (tmp_path / "in" / "deeper").mkdir(parents=True)
+    for name, there in {"low_1_0.wav": "a.wav", "high_1_2.wav": "deeper/b.WAV"}.items():
+        shutil.copy(corpus_dir / name, tmp_path / "in" / there)
+    (tmp_path / "in" / "notes.txt").write_text("no audio")
+    use = ["--checkpoint", str(run_dir / "best.pt")]
+    assert main(["predict", *use, str(tmp_path / "in")]) == 0
+    rows = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert rows["path"].tolist() == [str(tmp_path / "in" / name) for name in ("a.wav", "deeper/b.WAV")]
+    assert main(["embed", *use, "--output", str(tmp_path / "v.npz"), str(tmp_path / "in")]) == 0
+    assert len(np.load(tmp_path / "v.npz")["paths"]) == 2
+    (tmp_path / "in" / "phone.m4a").write_bytes(b"....ftypM4A ")
+    assert main(["predict", *use, str(tmp_path / "in")]) == 1  # a recording, which is named
+    assert "phone.m4a: not readable as audio" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert main(["predict", *use, str(tmp_path / "empty")]) == 2
+    assert "empty: no audio files in it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04 of an .xlsx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"])
+def test_a_spreadsheet_in_place_of_a_table_is_named(tmp_path, capsys, content):
+    """It said: no column 'path' for the path; it has PK."""
+    (tmp_path / "clips.xlsx").write_bytes(content)
+    assert main(["corpus", "from-table", str(tmp_path / "clips.xlsx"), "--output", str(tmp_path / "c")]) == 2
+    assert "clips.xlsx: a spreadsheet; save it as CSV" in capsys.readouterr().err
 
 
 def test_bad_files_in_a_corpus_are_named_the_rest_is_used_and_the_status_says_so(tmp_path, capsys):
