@@ -5,12 +5,16 @@ import io
 import json
 import re
 import shutil
+import subprocess
+from importlib import resources
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile as sf
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from accentlib.__main__ import main
 from accentlib.checkpoint import load_model, read_checkpoint, save_checkpoint
@@ -222,3 +226,51 @@ def test_a_new_point_whose_like_lie_apart_is_not_put_among_strangers():
     points = np.array([[0, 0], [0, 1], [0, 3], [90, 0], [90, 1], *strangers])
     assert place_beside(embeddings, points, near[None]).tolist() == [[0, 1]]
     assert place_beside(embeddings[:1], points[:1], near[None]).tolist() == [[0, 0]]
+
+
+KEYS = [[-1, 0], [1, 0], [0, 1], [0, -1]]
+LAYOUTS = {
+    "anywhere": lambda rng, n: rng.uniform(size=(n, 2)),
+    "clusters": lambda rng, n: 9 * rng.integers(0, 3, (n, 2)) + rng.normal(size=(n, 2)),
+    "coinciding": lambda rng, n: rng.integers(0, 4, (n, 2)) / 10,
+    "all in one place": lambda rng, n: np.ones((n, 2)),
+    "across": lambda rng, n: rng.uniform(size=(n, 1)) * [1, 0],
+    "upwards": lambda rng, n: rng.uniform(size=(n, 1)) * [0, 1],
+    "on a diagonal": lambda rng, n: rng.integers(0, 20, (n, 1)) / 10 * [1, -1],
+}
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="needs Node.js")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_keys_lead_from_every_shown_point_to_every_other(layout):
+    script = (resources.files("accentlib") / "web" / "map.js").read_text(encoding="utf-8")
+    (rule,) = re.findall(r"^  function beside\(.*?^  }$", script, re.DOTALL | re.MULTILINE)
+    program = f"""
+        let points, shown, clips, chosen;
+        {rule}
+        console.log(JSON.stringify(JSON.parse(require("fs").readFileSync(0)).map(({{ x, y, booleans }}) => {{
+            [points, shown, clips] = [{{ data: {{ x, y }} }}, {{ booleans }}, x];
+            return x.map((_, i) => {KEYS}.map(([dx, dy]) => {{ chosen = i; return beside(dx, dy); }}));
+        }})));"""
+    rng = np.random.default_rng(0)
+    maps = []
+    for n in [2, 3, 4, 9, 30, 126] * 30:
+        x, y = LAYOUTS[layout](rng, n).round(4).T  # so many digits the page has
+        booleans = [True, *(rng.uniform(size=n - 1) < 0.9)]
+        maps.append({"x": x.tolist(), "y": y.tolist(), "booleans": np.array(booleans).tolist()})
+    run = subprocess.run(
+        ["node", "-e", program], input=json.dumps(maps), capture_output=True, text=True, check=True
+    )
+    for made, found in zip(maps, json.loads(run.stdout), strict=True):
+        shown = np.flatnonzero(made["booleans"])
+        points, found = np.column_stack([made["x"], made["y"]]), np.array(found)[shown]
+        assert set(found.flat) <= set(shown), "to a hidden point"
+        graph = coo_array((np.ones(found.size), (shown.repeat(4), found.ravel())), shape=[len(points)] * 2)
+        part = connected_components(graph, connection="strong")[1][shown]
+        lost = points[shown][part != np.bincount(part).argmax()]
+        assert not len(lost), (
+            f"{len(lost)} of {len(shown)} cannot be reached or left: {points[shown].tolist()}"
+        )
+        steps = points[found] - points[shown, None]
+        along, far = (steps * KEYS).sum(axis=2), np.linalg.norm(steps, axis=2)
+        assert (along >= far / 2 - 1e-6).all(), "not in the direction of the key"

@@ -93,17 +93,19 @@
     }
   }
 
-  // The nearest shown point whose direction is within 60 degrees of the key's.
+  // The nearest shown point whose direction is within 45 degrees of the key's. No point is out of reach: each press of
+  // the key nearest to its direction shortens |x| + |y| to it. The shifts, below the page's four decimals, put points of
+  // one place, or at exactly 45 degrees, in one direction each.
   function beside(dx, dy) {
     const { x, y } = points.data;
     const free = clips.map((_, i) => i).filter((i) => shown.booleans[i]);
     if (chosen < 0 || !shown.booleans[chosen]) return free[0];
     let best = chosen, least = Infinity;
     for (const i of free) {
-      const [a, b] = [x[i] - x[chosen], y[i] - y[chosen]];
+      const [a, b] = [x[i] - x[chosen] + 1e-9 * (i - chosen), y[i] - y[chosen]];
       const along = a * dx + b * dy;
       const far = Math.hypot(a, b);
-      if (i !== chosen && along > far / 2 && far < least) [best, least] = [i, far];
+      if (along > Math.abs(a * dy + b * dx) && far < least) [best, least] = [i, far];
     }
     return best;
   }
