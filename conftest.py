@@ -1,11 +1,17 @@
 """How `pytest --nbval` runs the notebooks: strictly, with this environment's kernel."""
 
+import os
+import tempfile
+
 import pytest
 
 
 def pytest_configure(config):
     if config.getoption("nbval", default=False):
         config.option.nbval_current_env = True
+        temporary = tempfile.TemporaryDirectory()  # nbval kills its kernels: what they hold stays behind
+        os.environ["TMPDIR"] = temporary.name
+        config.add_cleanup(temporary.cleanup)
 
 
 def pytest_collection_modifyitems(items):
