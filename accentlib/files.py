@@ -1,5 +1,6 @@
 """Files that are written whole or not at all."""
 
+import glob
 import hashlib
 import os
 from collections.abc import Iterator
@@ -26,6 +27,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: str | Path) -> None:
+    """Delete what processes that were killed while :func:`replacing` ``path`` left of it."""
+    path = Path(path)
+    for left in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
+        if left.name.removeprefix(f"{path.name}.").removesuffix(".tmp").isdecimal():
+            left.unlink()
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from .corpus import corpus_sample_rate, select
 from .data import training_loader
 from .device import get_device, get_precision, keep_freed_memory
 from .distributed import gather, parallel, rank, wait, world_size
-from .files import fingerprint, replacing
+from .files import fingerprint, remove_leftovers, replacing
 from .metrics import NAMES
 from .model import AccentNet, load_weights
 from .optimizer import averaging, cosine_rate, make_optimizer, plateau_rate
@@ -335,8 +335,8 @@ class Trainer:
         except Timeout:
             raise InputError(f"{self.out_dir}: another run writes there; name another --out_dir") from None
         with lock:
-            for left in self.out_dir.glob("*.tmp"):  # by a run that was killed while it wrote
-                left.unlink()
+            for name in ("config.pkl", "best.pt", "last.pt"):
+                remove_leftovers(self.out_dir / name)
             with replacing(self.out_dir / "config.pkl") as temporary:
                 content = {**self.config.to_dict(), **self.sources, "labels": self.model.labels}
                 temporary.write_bytes(pickle.dumps(content, protocol=2))

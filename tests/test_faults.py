@@ -198,6 +198,15 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path, corpus_dir, tiny):
     assert (tmp_path / "best.pt").exists()
 
 
+def test_my_own_tmp_files_stay_and_those_of_a_killed_run_go(tmp_path, corpus_dir, tiny):
+    mine = [tmp_path / name for name in ("thesis.tmp", "best.pt.tmp", "best.pt.old.tmp", "notes.7.tmp")]
+    left = [tmp_path / f"{name}.4321.tmp" for name in ("best.pt", "last.pt", "config.pkl")]
+    for file in mine + left:
+        file.write_text("Chapter 1")
+    Trainer(read_corpus(corpus_dir), tiny.replace(max_epochs=1), tmp_path, progress=False).train()
+    assert [file.exists() for file in mine + left] == [True] * 4 + [False] * 3
+
+
 def test_nothing_is_written_beside_the_data(tmp_path, corpus_dir):
     data = shutil.copytree(corpus_dir, tmp_path / "data")
     before = {path: path.stat().st_mtime_ns for path in [data, *data.rglob("*")]}
