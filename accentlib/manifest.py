@@ -56,12 +56,14 @@ def make_corpus(
         What ``report.json`` holds: amounts by accent and split, sample rates, channels, encodings; what
         is clipped or quiet; label variants, copies, speakers of several accents; what was left out and why.
 
-    Raises InputError if nothing usable is left, or ``output`` holds a manifest that was not made by this.
+    Raises InputError if nothing usable is left, or ``output`` holds a manifest or a report that was not made by this.
     """
     output = Path(output)
     manifest, report_file = output / "manifest.csv", output / "report.json"
     if manifest.is_file() and not report_file.is_file():
         raise InputError(f"{manifest} was not made by this command; name another --output")
+    if report_file.is_file() and b'"left_out_because"' not in report_file.read_bytes():
+        raise InputError(f"{report_file} was not made by this command; name another --output")
     surveyed, spellings = survey(
         listing, min_seconds=min_seconds, min_speakers=min_speakers, accent_names=accent_names
     )
@@ -84,13 +86,16 @@ def make_corpus(
     table = table.astype({"sample_rate": int, "channels": int}).reset_index(drop=True)
     check_corpus(table, name=str(output))
     _write(table, manifest)
-    if note:
+    if note and not (output / "NOTE.txt").exists():  # it may be the user's
         (output / "NOTE.txt").write_text(note + "\n", encoding="utf-8")
     return table, report
 
 
-def _write(table: pd.DataFrame, manifest: Path) -> None:
-    """Write a manifest; paths below its folder are relative to it, so that both can be moved."""
+def _write(table: pd.DataFrame, manifest: Path, *, over: bool = True) -> None:
+    """Write a manifest; paths below its folder are relative to it, so that both can be moved.
+
+    Raises InputError, unless ``over``, if another one is there.
+    """
     base = manifest.parent.absolute()
     paths = [Path(path) for path in table["path"]]
     written = [os.path.relpath(path, base) if path.is_relative_to(base) else str(path) for path in paths]
@@ -99,6 +104,8 @@ def _write(table: pd.DataFrame, manifest: Path) -> None:
     table = table[first + [name for name in table if name not in first]]
     with replacing(manifest) as temporary:
         table.to_csv(temporary, index=False, float_format="%.3f")
+        if not over and manifest.is_file() and manifest.read_bytes() != temporary.read_bytes():
+            raise InputError(f"{manifest} is there already, and is another; name another --output")
 
 
 def _dealt(manifest: Path) -> dict[str, str]:
@@ -223,7 +230,7 @@ def join_corpora(data: Sequence[str | Path], output: str | Path, *, seed: int = 
         joined["split"] = split_by_speaker(joined, seed=seed, name=str(output))
     check_corpus(joined, name=str(output))
     Path(output).mkdir(parents=True, exist_ok=True)
-    _write(joined, Path(output) / "manifest.csv")
+    _write(joined, Path(output) / "manifest.csv", over=False)
     return joined
 
 
@@ -249,7 +256,7 @@ def leave_one_out(data: str | Path, column: str, output: str | Path, *, seed: in
         check_corpus(table, name=f"{data} without {column} {group!r}")
         folder = Path(output) / re.sub(r"[^\w.-]+", "_", group)
         folder.mkdir(parents=True, exist_ok=True)
-        _write(table, folder / "manifest.csv")
+        _write(table, folder / "manifest.csv", over=False)
         counts = ", ".join(f"{split} {count}" for split, count in table["split"].value_counts().items())
         print(f"{folder}: {counts} clips", file=sys.stderr)
         folders.append(folder)

@@ -17,7 +17,7 @@ from accentlib.features import file_log_mel
 from accentlib.listing import from_folder, from_table
 from accentlib.manifest import leave_one_out, make_corpus
 from accentlib.survey import examine, report_table
-from conftest import RATE, TINY, as_flags, tone
+from conftest import RATE, TINY, as_flags, tone, write_corpus
 
 ACCENTS = {"Indian": 150, "Scottish": 420, "Welsh": 900}
 
@@ -329,6 +329,36 @@ def test_corpora_are_joined_and_each_left_out_once(tmp_path, capsys):
     assert set(fold.loc[fold["split"] == "test", "corpus"]) == {"home"} and len(fold) == 48
     assert main(["corpus", "join", "--data", both[0], both[0], "--output", str(tmp_path / "x")]) == 2
     assert "two corpora are called 'home'" in capsys.readouterr().err
+
+
+def test_a_manifest_that_i_made_by_hand_is_not_written_over(tmp_path, capsys):
+    home, away = write_corpus(tmp_path / "home", clips=1), write_corpus(tmp_path / "away", clips=1)
+    mine = (home / "manifest.csv").read_bytes()
+    assert main(["corpus", "join", "--data", str(home), str(away), "--output", str(home)]) == 2
+    assert "home/manifest.csv is there already" in capsys.readouterr().err
+    assert (home / "manifest.csv").read_bytes() == mine
+    table = pd.read_csv(away / "manifest.csv")
+    table.assign(text="t" + table["speaker"].str[-1]).to_csv(away / "manifest.csv", index=False)
+    fold = tmp_path / "folds" / "t2"
+    fold.mkdir(parents=True)
+    (fold / "manifest.csv").write_bytes(mine)
+    argv = ["corpus", "leave-one-out", "--data", str(away), "--column", "text"]
+    assert main([*argv, "--output", str(tmp_path / "folds")]) == 2
+    assert (fold / "manifest.csv").read_bytes() == mine
+
+
+def test_my_report_and_my_note_in_the_output_folder_stay(tmp_path, capsys):
+    folder = write_folder(tmp_path / "in")
+    mine = folder / "report.json"
+    mine.write_text('{"chapter": 1}')
+    argv = ["corpus", "from-folder", str(folder), "--output"]
+    assert main([*argv, str(folder)]) == 2
+    assert "report.json was not made by this command" in capsys.readouterr().err
+    assert mine.read_text() == '{"chapter": 1}' and not (folder / "manifest.csv").exists()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "NOTE.txt").write_text("Recorded in a car.")
+    make_corpus(from_folder(folder), tmp_path / "out", note="Read speech.", progress=False)
+    assert (tmp_path / "out" / "NOTE.txt").read_text() == "Recorded in a car."
 
 
 def test_linked_folders_are_entered_once_and_files_beside_splits_are_named(tmp_path):
