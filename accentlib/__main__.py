@@ -130,6 +130,17 @@ def free_folder(parent: Path, name: str) -> Path:
     return next(folder for folder in candidates if not (folder / "last.pt").exists())
 
 
+def output_file(arguments: argparse.Namespace, suffix: str) -> Path:
+    """The file to write. What is there under another suffix is no earlier result: ``--output *.wav`` names a recording.
+
+    Raises InputError if there is such a file.
+    """
+    output = Path(arguments.output)
+    if output.exists() and output.suffix.lower() != suffix:
+        raise InputError(f"{output} is there already, and is no {suffix}; name another --output")
+    return output
+
+
 def report(problems: dict[str, str]) -> int:
     """Name the files that could not be used, one by one; the exit status."""
     for line in problems.values():
@@ -176,11 +187,12 @@ def do_align(arguments: argparse.Namespace) -> int:
     from .alignment import align
     from .corpus import read_corpus
 
+    output = output_file(arguments, ".csv")
     table = read_corpus(arguments.data, seed=arguments.seed)
     sounds, problems = align(table, arguments.readings, text_column=arguments.text_column)
-    write_table(arguments.output, sounds)
+    write_table(output, sounds)
     print(
-        f"{counted(len(sounds), 'sound')} of {counted(sounds['path'].nunique(), 'clip')}: {arguments.output}",
+        f"{counted(len(sounds), 'sound')} of {counted(sounds['path'].nunique(), 'clip')}: {output}",
         file=sys.stderr,
     )
     return report(problems)
@@ -333,12 +345,12 @@ def do_embed(arguments: argparse.Namespace) -> int:
     files = recordings([*arguments.files, *filter(None, [arguments.audioPath])])
     if bool(files) == bool(arguments.data):
         raise InputError("embed needs either audio files or --data")
+    output = output_file(arguments, ".npz") if arguments.output else None
     files = files or list(read_corpus(arguments.data, split=False)["path"])
     answers = listen(_model(arguments), files, scheduler=arguments.scheduler)
-    if not arguments.output:
+    if not output:
         np.savetxt(sys.stdout, answers.embeddings, fmt="%.6g")
         return report(answers.problems)
-    output = Path(arguments.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as temporary, temporary.open("wb") as file:
         np.savez(file, paths=np.array(answers.names, dtype=str), embeddings=answers.embeddings)
@@ -360,10 +372,11 @@ def do_score(arguments: argparse.Namespace) -> int:
     from .experiment import score_pairs
     from .lists import read_pairs
 
+    output = output_file(arguments, ".csv") if arguments.output else None
     pairs = read_pairs(arguments.clients, arguments.impostors, arguments.data_dir, audio=True)
     scored, figures, problems = score_pairs(_model(arguments), pairs)
-    if arguments.output:
-        write_table(arguments.output, scored)
+    if output:
+        write_table(output, scored)
     print(json.dumps(figures, indent=2))
     return report(problems)
 
@@ -375,6 +388,7 @@ def do_map(arguments: argparse.Namespace) -> int:
     from .corpus import corpus_note, read_corpus, select
     from .map_page import accent_map
 
+    output = output_file(arguments, ".html")
     table = read_corpus(arguments.data, split=False)
     if arguments.split:
         table = pd.concat([select(table, split) for split in arguments.split])
@@ -382,8 +396,8 @@ def do_map(arguments: argparse.Namespace) -> int:
     title = f"Accents of {(name.parent if name.is_file() else name).name}"
     note = corpus_note(arguments.data)
     size = {"megabytes": arguments.megabytes}
-    problems = accent_map(_model(arguments), table, arguments.output, title=title, note=note, **size)
-    print(f"{arguments.output}: open it in a browser", file=sys.stderr)
+    problems = accent_map(_model(arguments), table, output, title=title, note=note, **size)
+    print(f"{output}: open it in a browser", file=sys.stderr)
     return report(problems)
 
 

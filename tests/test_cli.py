@@ -181,6 +181,24 @@ def test_embed_writes_paths_and_embeddings(run_dir, corpus_dir, tmp_path):
     assert list(vectors["paths"]) == files and vectors["embeddings"].shape == (2, TINY["embedding_size"])
 
 
+@pytest.mark.parametrize("verb", ["embed", "score", "map"])
+def test_a_recording_named_as_the_output_by_mistake_stays(verb, run_dir, corpus_dir, tmp_path, capsys):
+    recording = tmp_path / "a.wav"  # as in: accentlib embed --output *.wav
+    recording.write_bytes((corpus_dir / "low_1_0.wav").read_bytes())
+    before = recording.read_bytes()
+    (tmp_path / "pairs.ndx").write_text(f"{recording} {recording}\n")
+    pairs = str(tmp_path / "pairs.ndx")
+    more = {
+        "embed": [str(recording)],
+        "score": ["--clients", pairs, "--impostors", pairs],
+        "map": ["--data", str(corpus_dir)],
+    }[verb]
+    checkpoint = ["--checkpoint", str(run_dir / "best.pt")]
+    assert main([verb, *checkpoint, "--output", str(recording), *more]) == 2
+    assert f"{recording} is there already, and is no " in capsys.readouterr().err
+    assert recording.read_bytes() == before
+
+
 def test_features_and_train_share_the_folder(corpus_dir, tmp_path):
     where = ["--data", str(corpus_dir), "--out-dir", str(tmp_path)]
     assert main(["features", *where, *FLAGS]) == 0
