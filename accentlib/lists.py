@@ -12,7 +12,7 @@ from .features import at_rate, file_log_mel, made_with
 from .files import is_file
 from .listing import read_table
 from .parallel import on_all_cores
-from .pickles import read_made, write_features
+from .pickles import holds_features, read_made, write_features
 from .store import file_stamp
 
 
@@ -107,6 +107,8 @@ def extract_file(path: str, config: Config) -> bool | str:
             noted = read_made(target)
             if noted == made or (not noted and target.stat().st_mtime_ns >= changed):
                 return False
+            if not (noted or holds_features(target)):
+                return f"{target}: holds no features; it is not written over"
         write_features(target, file_log_mel(path, config), made)
     except (InputError, OSError) as error:
         return str(error)

@@ -99,6 +99,16 @@ def read_features(path: str | Path, n_mels: int = 80) -> np.ndarray:
     return log_mels
 
 
+def holds_features(path: str | Path) -> bool:
+    """Whether a pickle holds an array ``(mels, frames)`` in either published layout, whatever its numbers.
+
+    Raises InputError if it is damaged, or holds other types.
+    """
+    content = read_pickle(path)
+    content = content.get("features") if isinstance(content, dict) else content
+    return isinstance(content, np.ndarray) and content.ndim == 2
+
+
 def write_features(path: str | Path, log_mels: np.ndarray, made: dict[str, Any]) -> None:
     """Write log-mels ``(frames, mels)`` as the published extractor does: a pickled array ``(mels, frames)``.
 

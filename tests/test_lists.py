@@ -78,6 +78,17 @@ def test_features_of_the_published_extractor_are_left_unless_older_than_the_audi
     assert "1 file extracted" in capsys.readouterr().err and read_made(tmp_path / "a.pickle")
 
 
+def test_a_pickle_of_my_own_beside_the_audio_is_not_written_over(tmp_path, capsys):
+    sf.write(tmp_path / "a.wav", tone(300), RATE)
+    mine = pickle.dumps({"annotator": "Anna", "words": ["please", "call"]})
+    (tmp_path / "a.pickle").write_bytes(mine)
+    os.utime(tmp_path / "a.pickle", (1, 1))
+    (tmp_path / "files.lst").write_text(f"{tmp_path}/a\n")
+    assert main(["features", "-i", str(tmp_path / "files.lst")]) == 1
+    assert "a.pickle: holds no features; it is not written over" in capsys.readouterr().err
+    assert (tmp_path / "a.pickle").read_bytes() == mine
+
+
 def test_bad_lines_of_a_feature_list_are_named_and_the_rest_is_done(tmp_path, capsys):
     sf.write(tmp_path / "good.wav", tone(300), RATE)
     (tmp_path / "text.wav").write_text("no audio")
