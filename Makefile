@@ -40,8 +40,8 @@ check: $(INSTALLED)  ## format and lint, notebooks too
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-clean:
-	rm -rf .venv runs
+clean:  ## runs/ stays: the models in it are yours
+	rm -rf .venv
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with make PYTHON=python3.11")'

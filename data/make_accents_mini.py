@@ -439,7 +439,6 @@ def write_sounds(folder: Path, sounds: list[pd.DataFrame]) -> None:
 
 def main() -> None:
     """Write every clip, the manifest, the sounds and the clips' checksums."""
-    shutil.rmtree(OUTPUT / "clips", ignore_errors=True)
     rows, waves, sounds = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         speakers = make_speakers()
@@ -447,6 +446,7 @@ def main() -> None:
         for sentence in SENTENCES:
             if fewest_cues(espeak, sentence) < MIN_CUES:
                 raise ValueError(f"too few cues in: {sentence}")
+        shutil.rmtree(OUTPUT / "clips", ignore_errors=True)
         for accent, speaker in tqdm(list(itertools.product(ACCENTS, speakers)), "speak"):
             (OUTPUT / "clips" / accent).mkdir(parents=True, exist_ok=True)
             for s in range(speaker.group, len(SENTENCES), N_GROUPS):

@@ -105,8 +105,6 @@ def main() -> None:
     """Write the readings, and the sounds of the neural voices."""
     output, voices = HERE / "readings", HERE / "neural_voices"
     sentences = {f"s{i:02d}": text for i, text in enumerate(SENTENCES)}
-    for recording in output.glob("*.ogg"):
-        recording.unlink()
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as spoken:
         espeak = Espeak([READER], Path(folder))
         texts = {"please_call_stella": STELLA} | sentences

@@ -1,7 +1,10 @@
 """The project's own files: versions, the bundled corpus, the notebooks."""
 
 import hashlib
+import importlib
 import re
+import shutil
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import distribution
@@ -126,6 +129,20 @@ def test_the_generator_still_makes_the_same_clips(tmp_path):
     assert min(maker.fewest_cues(espeak, s) for s in maker.SENTENCES[:3]) >= maker.MIN_CUES
 
 
+@pytest.mark.parametrize("maker", ["make_accents_mini", "make_readings"])
+def test_recordings_stay_where_a_generator_cannot_start(tmp_path, monkeypatch, maker):
+    monkeypatch.syspath_prepend(str(ROOT / "data"))
+    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
+    module = importlib.import_module(maker)
+    kept = tmp_path / ("clips" if maker == "make_accents_mini" else "readings") / "mine.ogg"
+    kept.parent.mkdir()
+    kept.write_bytes(b"")
+    monkeypatch.setattr(module, "OUTPUT" if maker == "make_accents_mini" else "HERE", tmp_path)
+    with pytest.raises(ImportError):
+        module.main()
+    assert kept.exists()
+
+
 def test_a_learner_drops_the_sounds_that_the_first_language_lacks():
     sys.path.insert(0, str(ROOT / "data"))
     import make_accents_mini as maker
@@ -134,6 +151,16 @@ def test_a_learner_drops_the_sounds_that_the_first_language_lacks():
     assert maker.learner_mnemonics("T'Ind", "german") == "s|'I|n|t"
     assert maker.learner_mnemonics("D'I2s hw'aIt", "french") == "z|'i|s w|'a|j|t"
     assert maker.learner_mnemonics("T'Ink", "hindi") == "t#|'I|n|k"
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+def test_make_clean_keeps_the_models_that_i_trained(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("runs/mine/best.pt", ".venv/pyvenv.cfg"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("")
+    subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "runs/mine/best.pt").exists() and not (tmp_path / ".venv").exists()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
