@@ -14,7 +14,7 @@ from .model import AccentNet
 from .store import FeatureStore
 
 RIGHT_WHEN_SURE = 2 / 3  # how often an answer must be right, or it is "unsure"
-FEWEST = 10  # answers from which that share is worked out
+FEWEST = 10  # answers from which that share is worked out; fewer never make a model surer
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -34,7 +34,8 @@ def surprise(logits: np.ndarray, truth: np.ndarray) -> float:
 def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
     """The temperature that makes the true accents most probable: it changes no answer, only how sure it is.
 
-    Guo et al., On Calibration of Modern Neural Networks, arXiv 1706.04599, section 4.2.
+    Guo et al., On Calibration of Modern Neural Networks, arXiv 1706.04599, section 4.2. With fewer
+    than FEWEST clips the temperature is at least 1: all of them may be right by luck, which 0 would suit best.
 
     Parameters
     ----------
@@ -45,14 +46,16 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
     """
     from scipy.optimize import minimize_scalar
 
-    found = minimize_scalar(lambda log_t: surprise(logits / np.exp(log_t), truth), bounds=(-3, 5))
+    bounds = (-3 if len(truth) >= FEWEST else 0, 5)
+    found = minimize_scalar(lambda log_t: surprise(logits / np.exp(log_t), truth), bounds=bounds)
     return float(np.exp(found.x))
 
 
 def fit_window_gain(logits: np.ndarray, windows: np.ndarray, truth: np.ndarray) -> float:
     """How much surer several windows make than one: the g in [0, 1] that suits best if logits count ``n^g`` times.
 
-    0: as sure as one window, for all say the same; 1: each says something of its own.
+    0: as sure as one window, for all say the same; 1: each says something of its own. It is 0 with fewer than
+    FEWEST recordings.
 
     Parameters
     ----------
@@ -65,7 +68,7 @@ def fit_window_gain(logits: np.ndarray, windows: np.ndarray, truth: np.ndarray) 
     """
     from scipy.optimize import minimize_scalar
 
-    if windows.max() == 1:
+    if windows.max() == 1 or len(truth) < FEWEST:
         return 0.0
     found = minimize_scalar(lambda g: surprise(logits * windows[:, None] ** g, truth), bounds=(0, 1))
     return float(found.x)

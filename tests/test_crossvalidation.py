@@ -199,6 +199,18 @@ def test_the_temperature_is_found_and_probabilities_become_true(temperature):
     assert (softmax(logits, found).argmax(axis=1) == logits.argmax(axis=1)).all()
 
 
+@pytest.mark.parametrize("scale", [5, 30])
+def test_a_model_that_is_right_about_four_validation_speakers_is_not_sure_of_everyone(scale):
+    rng = np.random.default_rng(0)
+    truth = np.arange(4)
+    validated = scale * (0.6 * np.eye(4) + rng.normal(0, 0.15, (4, 4)))
+    assert (validated.argmax(axis=1) == truth).all()
+    temperature = fit_temperature(validated, truth)
+    threshold = unsure_threshold(softmax(validated, temperature), truth)
+    others = scale * (np.array([0.3, 0.2, 0, 0]) + rng.normal(0, 0.15, (1000, 4)))
+    assert temperature > 0.99 and (softmax(others, temperature).max(axis=1) < threshold).all()
+
+
 def test_the_calibration_error_is_that_of_a_plain_loop():
     logits, truth = sampled(2.0, clips=500)
     probabilities = softmax(logits)
@@ -224,6 +236,7 @@ def test_windows_that_say_something_of_their_own_make_surer():
     same = np.stack([x[0] for x in own])  # all windows say the same
     assert fit_window_gain(same, windows, truth) < 0.05
     assert fit_window_gain(same, np.ones(3000, int), truth) == 0
+    assert fit_window_gain(alone[:9], windows[:9], truth[:9]) == 0  # of nine recordings nothing can be said
 
 
 def test_sure_answers_are_right_as_often_as_promised():
