@@ -95,6 +95,8 @@ def cross_validate(
     check_budget(out_dir / "budget.json", data, config, folds=folds)
     config, store = prepare(everyone, config, out_dir / "features")
     everyone = store.keep(everyone)
+    for problem in store.problems.values() if progress else ():
+        print(f"left out: {problem}", file=sys.stderr)
     parts = []
     for fold in tested:
         table, sounds = fold_splits(everyone, fold, folds), None

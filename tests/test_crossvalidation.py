@@ -150,6 +150,17 @@ def test_sixteen_speakers_are_cross_validated_from_the_command_line(tmp_path, ca
     assert "made with folds 4, not 3; name another --out_dir" in capsys.readouterr().err
 
 
+def test_a_recording_that_cannot_be_read_is_named_before_its_speaker_is_missed(tmp_path, capsys):
+    corpus = write_corpus(tmp_path / "corpus", speakers=3, clips=1)
+    (corpus / "low_1_0.wav").write_bytes(b"no sound")
+    argv = ["crossvalidate", "--data", str(corpus), "--out_dir", str(tmp_path / "cv"), "--folds", "3"]
+    assert main([*argv, *as_flags(TINY)]) == 2
+    *_, named, last = capsys.readouterr().err.splitlines()
+    assert (
+        named.startswith(f"left out: {corpus / 'low_1_0.wav'}: ") and "'low' has 2 speakers; 3 folds" in last
+    )
+
+
 def test_the_interval_is_that_of_a_plain_bootstrap_over_speakers():
     """And it is wider than one over clips, which takes a person's clips for so many people."""
     rng = np.random.default_rng(1)
