@@ -72,7 +72,7 @@ def baseline_clips(train: pd.DataFrame) -> pd.DataFrame:
 
 def best_baseline(figures: Mapping[str, float]) -> tuple[str, float]:
     """The best of :func:`baselines`: what it is, in words, and its balanced accuracy."""
-    name = max(figures, key=figures.get)
+    name = max(figures, key=figures.__getitem__)
     classifier = name.removesuffix("_mfcc").removesuffix("_log_mel").replace("_", " ").replace("svm", "SVM")
     return f"{classifier} on {'MFCC' if name.endswith('mfcc') else 'log-mel'} statistics", figures[name]
 

@@ -17,10 +17,10 @@ import pandas as pd
 from .alignment import align
 from .calibration import calibrate_checkpoint, cut_clips, softmax
 from .checkpoint import save_checkpoint
-from .classical import classical_predictions, reading_predictions
+from .classical import best_baseline, classical_predictions, reading_predictions
 from .comparison import check_budget
 from .config import Config, InputError, counted
-from .corpus import read_corpus, select
+from .corpus import check_corpus, read_corpus, select
 from .embeddings import forward_log_mels
 from .files import replacing, write_table
 from .metrics import classification_metrics, expected_calibration_error, few_speakers, speaker_interval
@@ -86,7 +86,8 @@ def cross_validate(
     """
     if config.sound_weight and readings is None:
         raise InputError("sound_weight needs readings of the corpus's texts; give --readings")
-    everyone = read_corpus(data, seed=config.seed)
+    everyone = read_corpus(data, split=False)
+    check_corpus(everyone, name=str(data))
     tested = range(folds) if tested is None else tested
     for fold in tested:
         fold_splits(everyone, fold, folds)  # refuses what cannot be done before anything is computed
@@ -257,7 +258,7 @@ def figures_of(predictions: pd.DataFrame) -> dict[str, Any]:
             ]
             if len(tables[0]):
                 figures[unit][method] = _mean_figures(tables, labels)
-    figures["worse_than_baseline"] = any(map(_lost_to, (figures["clip"], figures["speaker"])))
+    figures["worse_than_baseline"] = any(map(_lost, (figures["clip"], figures["speaker"])))
     network = predictions[predictions["method"] == NETWORK]
     figures["calibration"] = {
         unit: {
@@ -295,14 +296,14 @@ def _mean_figures(tables: list[pd.DataFrame], labels: list[str]) -> dict[str, An
     }
 
 
-def _lost_to(of_methods: dict[str, dict[str, Any]]) -> str:
-    """The best baseline that is not told the text, if the network is worse; else nothing."""
-    simple = {
-        name: x["balanced_accuracy"] for name, x in of_methods.items() if name not in (NETWORK, READING)
-    }
-    best = max(simple, key=simple.get, default="")
-    lost = NETWORK in of_methods and best and of_methods[NETWORK]["balanced_accuracy"] < simple[best]
-    return best if lost else ""
+def _lost(of_methods: dict[str, dict[str, Any]]) -> str:
+    """To which baseline the network loses, of those that are not told the text, and by what; or nothing."""
+    accuracy = {name: x["balanced_accuracy"] for name, x in of_methods.items()}
+    simple = {name: x for name, x in accuracy.items() if name not in (NETWORK, READING)}
+    if NETWORK not in accuracy or not simple:
+        return ""
+    name, best = best_baseline(simple)
+    return f"{name}: {100 * accuracy[NETWORK]:.1f} against {best:.1%}" if accuracy[NETWORK] < best else ""
 
 
 def report_figures(figures: dict[str, Any]) -> str:
@@ -324,9 +325,9 @@ def report_figures(figures: dict[str, Any]) -> str:
     when_sure = unsure["accuracy_when_sure"]
     lines = [
         *(
-            f"a {unit}: worse than {lost}; do not use this model"
+            f"of a {unit}, worse than {lost}; do not use this model"
             for unit in ("clip", "speaker")
-            if (lost := _lost_to(figures[unit]))
+            if (lost := _lost(figures[unit]))
         ),
         *([f"this {figures['few_speakers']}"] if figures["few_speakers"] else []),
         table.to_string(),

@@ -21,7 +21,7 @@ from accentlib.checkpoint import load_model, read_checkpoint, save_calibrated, s
 from accentlib.classical import reading_predictions, sound_statistics
 from accentlib.config import Config, InputError
 from accentlib.corpus import read_corpus
-from accentlib.crossvalidation import by_speaker, cross_validate, figures_of
+from accentlib.crossvalidation import by_speaker, cross_validate, figures_of, report_figures
 from accentlib.embeddings import listen, predict
 from accentlib.metrics import (
     classification_metrics,
@@ -148,6 +148,20 @@ def test_sixteen_speakers_are_cross_validated_from_the_command_line(tmp_path, ca
     assert load_model(tmp_path / "cv" / "final" / "model.pt").labels == ["high", "low", "middle"]
     assert main([*argv, "--folds", "3"]) == 2  # what is there was tested in other folds
     assert "made with folds 4, not 3; name another --out_dir" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("speakers", "message"),
+    [
+        ({"x": 2, "y": 9}, "accent 'x' has 2 speakers; 5 folds need at least 5 of each accent (merge"),
+        ({"x": 9}, "only one accent, 'x'; two are needed"),
+    ],
+)
+def test_cross_validation_asks_for_no_split_that_it_does_not_use(tmp_path, capsys, speakers, message):
+    accents(**speakers).to_csv(tmp_path / "manifest.csv", index=False)
+    assert main(["crossvalidate", "--data", str(tmp_path), "--out_dir", str(tmp_path / "cv")]) == 2
+    said = capsys.readouterr().err
+    assert message in said and "split" not in said and said.count("\n") == 1
 
 
 def test_a_recording_that_cannot_be_read_is_named_before_its_speaker_is_missed(tmp_path, capsys):
@@ -344,6 +358,23 @@ def test_sounds_are_compared_with_the_same_sounds_of_others():
     assert vectors[0, 0, 13] == pytest.approx(np.log(0.2))
     shuffled = sounds.assign(position=rng.integers(5, size=len(sounds)))
     assert (reading_predictions(log_mels, train, test, shuffled, config) == test["accent"]).mean() < 0.9
+
+
+def test_a_cross_validation_that_loses_to_a_baseline_says_so_first():
+    rows = [
+        {"unit": unit, "method": method, "path": f"{a}{s}", "speaker": f"{a}{s}", "accent": a, "predicted": predicted(a),
+         "fold": 0, "seed": seed, "unsure": False, **({f"{k}:{x}": 0.5 for k in ("raw", "p") for x in "ab"})}
+        for unit in ("clip", "recording") for a in "ab" for s in range(5)
+        for method, seed, predicted in (("network", 1, lambda a: "a"), ("svm_mfcc", 0, lambda a: a))
+    ]  # fmt: skip
+    figures = figures_of(pd.DataFrame(rows))
+    assert figures["worse_than_baseline"] is True
+    text = report_figures(figures).splitlines()
+    assert (
+        text[0] == "of a clip, worse than SVM on MFCC statistics: 50.0 against 100.0%; do not use this model"
+    )
+    figures["clip"]["network"]["balanced_accuracy"] = figures["speaker"]["network"]["balanced_accuracy"] = 1.0
+    assert "worse" not in report_figures(figures)
 
 
 def test_a_speakers_recordings_are_added_up():
