@@ -409,6 +409,9 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's end is the user's Ctrl-C
     try:
         return globals()[f"do_{arguments.verb}"](arguments)
+    except BrokenPipeError:  # whoever read the answers (head, say) has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it leaves
+        return 1
     except (InputError, OSError) as error:
         print(f"accentlib: {error}", file=sys.stderr)
         return 2

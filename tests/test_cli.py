@@ -227,6 +227,17 @@ def test_every_field_is_a_flag_with_underscores_and_hyphens(capsys):
         assert f"--{name}" in text and f"--{name.replace('_', '-')}" in text
 
 
+def test_answers_cut_off_by_head_are_no_error(run_dir, corpus_dir):
+    """It said: accentlib: [Errno 32] Broken pipe."""
+    command = f"{sys.executable} -m accentlib predict --checkpoint {run_dir / 'best.pt'} {corpus_dir}"
+    done = subprocess.run(
+        ["bash", "-c", f"{command} {' '.join([str(corpus_dir)] * 40)} | head -1"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "path,accent,probability,nearest\n" and done.stderr == ""
+
+
 def verbs(parser) -> dict:
     """The parsers of a parser's verbs, by name."""
     return next((a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction)), {})
