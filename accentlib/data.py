@@ -17,7 +17,7 @@ from .features import normalise, wave_log_mel
 from .sounds import UNKNOWN, FrameSounds
 from .store import FeatureStore
 
-Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]
+Batch = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor, torch.Tensor | None]
 Item = tuple[np.ndarray, int, np.ndarray | None]
 Key = tuple[int, ...]
 
@@ -142,17 +142,20 @@ class EpochSampler(Sampler):
         return (counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))).astype(np.float32)
 
 
-def pad(log_mels: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pad arrays ``(frames, mels)`` with zeros: ``(batch, frames, mels)`` and lengths ``(batch,)``."""
+def pad(log_mels: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Pad arrays ``(frames, mels)`` with zeros: ``(batch, frames, mels)`` and lengths ``(batch,)``.
+
+    The lengths are None where nothing is padded, so that the network need not mask anything.
+    """
     lengths = torch.tensor([len(x) for x in log_mels])
     padded = torch.zeros(len(log_mels), int(lengths.max()), log_mels[0].shape[1])
     for row, x in zip(padded, log_mels, strict=True):
         row[: len(x)] = torch.from_numpy(np.ascontiguousarray(x))
-    return padded, lengths
+    return padded, None if bool((lengths == padded.shape[1]).all()) else lengths
 
 
 def collate(items: list[Item]) -> Batch:
-    """Items of a :class:`WindowDataset` to a padded batch, its lengths, targets and sounds (or None)."""
+    """Items of a :class:`WindowDataset` to a padded batch, its lengths (or None), targets and sounds (or None)."""
     windows, targets, sounds = zip(*items, strict=True)
     log_mels, lengths = pad(windows)
     numbers = None

@@ -88,7 +88,7 @@ def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[
         ]
         batch, lengths = pad(cut)
         with evaluating(model):
-            vectors = model.embed(batch.to(device), lengths.to(device))
+            vectors = model.embed(batch.to(device), lengths)
             scores = model.am_softmax.scale * model.cosines(vectors)
         np.add.at(embeddings, of_clip[bucket], vectors.cpu().numpy())
         np.add.at(logits, of_clip[bucket], scores.cpu().numpy())

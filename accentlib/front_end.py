@@ -62,22 +62,25 @@ class VGG(nn.Module):
             for before, after in zip(channels, channels[1:], strict=False)
         )
 
-    def forward(self, log_mels: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """``(batch, frames, mels)`` to ``(batch, frames / 2^blocks, channels * mels / 2^blocks)`` and lengths."""
-        x, padded = as_image(log_mels, lengths)
+    def forward(
+        self, log_mels: torch.Tensor, lengths: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """``(batch, frames, mels)`` to ``(batch, frames / 2^blocks, channels * mels / 2^blocks)`` and lengths.
+
+        Lengths of None mean that nothing is padded.
+        """
+        x = as_image(log_mels, lengths)
         for block in self.blocks:
-            x, padded = block(x, padded)
-            lengths = (lengths + 1) // 2
+            x, lengths = block(x, lengths)
         return x.transpose(1, 2).flatten(2), lengths  # (batch, frames, channels * mels)
 
 
-def as_image(log_mels: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """``(batch, 1, frames, mels)`` with zeros for padding, and the lengths, or None where nothing is padded."""
-    padded = None if bool((lengths == log_mels.shape[1]).all()) else lengths
-    if padded is not None:  # whatever stands in the padding, even NaN
+def as_image(log_mels: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+    """``(batch, 1, frames, mels)`` with zeros for padding, whatever stands there, even NaN."""
+    if lengths is not None:
         mask = frame_mask(lengths, log_mels.shape[1])
         log_mels = log_mels.masked_fill(~mask.unsqueeze(-1), 0)
-    return log_mels.unsqueeze(1).contiguous(memory_format=torch.channels_last), padded
+    return log_mels.unsqueeze(1).contiguous(memory_format=torch.channels_last)
 
 
 class ResidualBlock(nn.Module):
@@ -129,19 +132,19 @@ class ResNet34(nn.Module):
             layer += [ResidualBlock(channels[i], channels[i], stride=1) for _ in range(blocks - 1)]
             self.add_module(f"layer{i}", nn.ModuleList(layer))
 
-    def forward(self, log_mels: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """``(batch, frames, mels)`` to ``(batch, frames / 32, channels)`` and lengths."""
-        x, padded = as_image(log_mels, lengths)
-        halved = None if padded is None else (padded + 1) // 2
-        x = zero_padding(F.relu(self.bn1(self.conv1(x))), halved)
-        padded = None if halved is None else (halved + 1) // 2
+    def forward(
+        self, log_mels: torch.Tensor, lengths: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """``(batch, frames, mels)`` to ``(batch, frames / 32, channels)`` and lengths (None: no padding)."""
+        x = as_image(log_mels, lengths)
+        lengths = None if lengths is None else (lengths + 1) // 2
+        x = zero_padding(F.relu(self.bn1(self.conv1(x))), lengths)
+        lengths = None if lengths is None else (lengths + 1) // 2
         # These windows overlap: the first past the end still holds a frame of speech.
-        x = zero_padding(F.max_pool2d(x, 3, stride=2, padding=1), padded)
+        x = zero_padding(F.max_pool2d(x, 3, stride=2, padding=1), lengths)
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             for block in layer:
-                x, padded = block(x, padded)
-        for _ in range(5):
-            lengths = (lengths + 1) // 2
+                x, lengths = block(x, lengths)
         return x.mean(dim=3).transpose(1, 2), lengths  # (batch, frames, channels)
 
 

@@ -62,9 +62,12 @@ class AccentNet(nn.Module):
         lengths : torch.Tensor, optional
             ``(batch,)``, frames of each utterance; None: nothing is padded.
         """
+        if lengths is not None:
+            lengths = torch.as_tensor(lengths, device=log_mels.device)
+        encoded, lengths = self.front_end(log_mels, lengths)
         if lengths is None:
-            lengths = torch.full((len(log_mels),), log_mels.shape[1])
-        return self.front_end(log_mels, torch.as_tensor(lengths, device=log_mels.device))
+            lengths = torch.full(encoded.shape[:1], encoded.shape[1], device=encoded.device)
+        return encoded, lengths
 
     def attend(
         self, log_mels: torch.Tensor, lengths: torch.Tensor | None = None

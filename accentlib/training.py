@@ -357,7 +357,7 @@ class Trainer:
     def forward_backward(
         self,
         log_mels: torch.Tensor,
-        lengths: torch.Tensor,
+        lengths: torch.Tensor | None,
         targets: torch.Tensor,
         sounds: torch.Tensor | None = None,
     ) -> torch.Tensor:
@@ -367,9 +367,9 @@ class Trainer:
             self.model.front_end.eval()  # batch norm keeps its statistics
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
         with autocast:
-            batch = (x.to(self.device) for x in (log_mels, lengths, targets))
+            log_mels, targets = log_mels.to(self.device), targets.to(self.device)
             sounds = None if sounds is None else sounds.to(self.device)
-            loss = self.parallel(*batch, self.step, self.class_weights, sounds)
+            loss = self.parallel(log_mels, lengths, targets, self.step, self.class_weights, sounds)
         (loss / self.config.gradient_accumulation).backward()
         return loss.detach()
 
