@@ -43,7 +43,9 @@ _HOMES = {
     "comparison": ("compare", "comparison_table", "eer_change"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
-__all__ = sorted(_HOME)
+__all__ = sorted(
+    _HOME.keys() - {"Recorder"}
+)  # which needs an extra, and would fail `from accentlib import *`
 
 
 def __getattr__(name: str):
@@ -53,4 +55,4 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return [*globals(), *_HOME]

@@ -2,9 +2,13 @@
 
 from importlib import resources
 
-import anywidget
 import numpy as np
-import traitlets
+
+try:
+    import anywidget
+    import traitlets
+except ImportError:
+    raise ImportError("the recorder needs anywidget: pip install 'accentlib[notebooks]'") from None
 
 from .embeddings import Clip
 

@@ -383,10 +383,27 @@ def test_every_public_name_is_what_it_says_however_often_it_is_asked_for():
     import accentlib
 
     for _ in range(2):
-        for name in accentlib.__all__:
+        for name in [*accentlib.__all__, "Recorder"]:
             assert callable(getattr(accentlib, name)), name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         accentlib.nothing  # noqa: B018
+
+
+def test_everything_is_imported_by_a_star_without_the_notebooks_extra():
+    script = """if True:
+        import sys
+        sys.modules["anywidget"] = None  # as where it is not installed
+        from accentlib import *
+        import accentlib
+        assert callable(predict) and "Recorder" in dir(accentlib)
+        try:
+            accentlib.Recorder
+        except ImportError as error:
+            print(error)
+    """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "the recorder needs anywidget: pip install 'accentlib[notebooks]'\n"
 
 
 def test_import_and_help_do_not_wait_for_torch():
