@@ -8,17 +8,12 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from .config import InputError
+from .config import InputError, counted
 
 SPLITS = ("train", "validation", "test")
 VALIDATION_PART = 8  # one in so many of the speakers that a fold does not test
 DRAWN = {"train": (0.0, 0.6), "validation": (0.6, 0.8), "test": (0.8, 1.0)}  # the draws of each split
 ABSENT = 1000  # a split without an accent counts as this many misplaced speakers
-
-
-def _speakers(number: int) -> str:
-    """A number of speakers as a message says it: 1 speaker, 2 speakers."""
-    return f"{number} speaker{'s' * (number != 1)}"
 
 
 def _draw(seed: int, speaker: str) -> float:
@@ -65,7 +60,7 @@ def split_by_speaker(
     if few:
         fewest = min(few, key=few.get)
         raise InputError(
-            f"{name}: accent {fewest!r} has {_speakers(few[fewest])}; a speaker-disjoint"
+            f"{name}: accent {fewest!r} has {counted(few[fewest], 'speaker')}; a speaker-disjoint"
             " split needs at least 3 of each accent (merge accents, leave it out, or give a split column)"
         )
     everyone = set(table["speaker"])
@@ -145,7 +140,7 @@ def deal_folds(table: pd.DataFrame, folds: int) -> pd.Series:
         works = f"--folds {fewest} is the largest number that works"
         advice = works if fewest >= 3 else "merge accents, or leave it out"
         raise InputError(
-            f"accent {accent!r} has {_speakers(fewest)}{own};"
+            f"accent {accent!r} has {counted(fewest, 'speaker')}{own};"
             f" {folds} folds need at least {needed} of each accent ({advice})"
         )
     dealt = {}
