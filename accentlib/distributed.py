@@ -7,6 +7,7 @@ put together. So a configuration means the same on many processes as on one, and
 """
 
 import os
+import time
 from typing import Any
 
 import torch
@@ -31,6 +32,9 @@ def disconnect() -> None:
     """Leave the other processes, if there are some."""
     if dist.is_initialized():
         dist.destroy_process_group()
+        # Gloo's threads drop their last tensors under Python's lock, and the reducer, when it is freed, holds that lock
+        # while it joins them: now and then both waited for ever (PyTorch 2.13). Asleep, this thread gives the lock away.
+        time.sleep(0.5)
 
 
 def world_size() -> int:
