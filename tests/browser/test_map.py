@@ -66,8 +66,10 @@ def lay(page, spots):
             const view = [...Bokeh.index][0];
             const { x_range, y_range } = view.model;
             const { width, height } = view.frame.bbox;
-            x_range.setv({ start: -width / 2, end: width / 2 });
-            y_range.setv({ start: -height / 2, end: height / 2 });
+            for (const [range, size] of [[x_range, width], [y_range, height]]) {
+                range.have_updated_interactively = true; // or it would follow the points
+                range.setv({ start: -size / 2, end: size / 2 });
+            }
             const source = view.model.renderers[0].data_source;
             [source.data.x, source.data.y] = [0, 1].map((axis) => spots.map((spot) => spot[axis]));
             source.change.emit();
@@ -171,6 +173,7 @@ def test_linked_sounds_play_and_a_missing_one_is_a_sentence(page, errors, made):
     page.keyboard.press("ArrowRight")
     assert page.locator("#file").inner_text() == file_of(page, 0)  # whose recording was deleted
     page.get_by_text("is not there, or this browser cannot play it").wait_for(timeout=5_000)
+    lay(page, [(40 * i - 160, 0) for i in range(9)])
     page.mouse.click(*place(page, 3))
     until(page, "sound.currentTime > 0.2")
     assert "played from its file" in page.locator("#trouble").inner_text() and errors == []
