@@ -4,18 +4,26 @@ import re
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import nbformat
+import pandas as pd
 import pytest
 import soundfile as sf
 
 import accentlib
+import accentlib.comparison
 from conftest import ROOT, tone
+
+NAMES = [path.stem[:2] for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+READS = re.compile(r"read_corpus\(|read_csv\(|clip_or\(")
 
 
 @pytest.fixture(autouse=True)
 def _beside_the_notebooks(monkeypatch):
     monkeypatch.chdir(ROOT / "notebooks")
     monkeypatch.setattr("matplotlib.pyplot.show", lambda: None)
+    yield
+    plt.close("all")
 
 
 def code_of(name: str) -> list[str]:
@@ -27,6 +35,55 @@ def code_of(name: str) -> list[str]:
 def as_it_was(folder: Path) -> dict[Path, tuple[int, bytes]]:
     """Everything below a folder: when it changed, and what is in it."""
     return {p: (p.stat().st_mtime_ns, p.read_bytes() if p.is_file() else b"") for p in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_started_from_another_folder_it_finds_its_data_and_writes_nothing_there(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cells = code_of(name)
+    first = next(i for i, code in enumerate(cells) if READS.search(code))
+    scope: dict[str, Any] = {}
+    for code in cells[: first + 1]:
+        exec(code, scope)
+    assert not list(tmp_path.iterdir())
+    rest = "\n".join(cells[first + 1 :]).replace('src="runs/', "")  # which a page takes from its own folder
+    assert not re.search(r"""(?<!root / )["'](\.\./|runs/)""", rest)
+
+
+def titles() -> list[str]:
+    """What stands above the pictures."""
+    axes = [ax for number in plt.get_fignums() for ax in plt.figure(number).axes]
+    return [ax.get_title() for ax in axes if ax.get_title()]
+
+
+@pytest.mark.parametrize("name", ["01", "02"])
+@pytest.mark.parametrize(
+    "changed", ["n_mels=40", "heads_number=4", "n_mels=20, heads_number=2, kernel_size=32"]
+)
+def test_i_change_the_configuration(name, changed, capsys):
+    slow = re.compile("attention_by_sound|hide_sounds|label_sounds")
+    code = "\n\n".join(cell for cell in code_of(name) if not slow.search(cell))
+    scope: dict[str, Any] = {}
+    exec(code.replace("Config.laptop(", f"Config.laptop({changed}, "), scope)
+    said, mels = capsys.readouterr().out, scope["config"].n_mels
+    assert "False" not in said.replace("all at once: False", "")
+    if name == "01":
+        assert f"(257, {mels})" in said and any(f"{mels} mel" in title for title in titles())
+    else:
+        assert f"(1, 1, 100, {mels})" in said
+
+
+def test_i_change_the_configuration_of_the_small_comparison(monkeypatch):
+    rows = pd.read_csv(ROOT / "data" / "comparisons" / "accents_mini.csv")
+
+    def compare(data: Any, config: accentlib.Config, out_dir: Any, **options: Any):
+        Path(out_dir).mkdir(parents=True, exist_ok=True)
+        accentlib.comparison.check_budget(Path(out_dir) / "budget.json", data, config)
+        return rows
+
+    monkeypatch.setattr(accentlib, "compare", compare)
+    for changed in ("", "heads_number=4, "):
+        exec("\n\n".join(code_of("05")).replace("Config.laptop(", f"Config.laptop({changed}"), {})
 
 
 def test_my_own_folder_in_notebook_06_stays_as_it_is(tmp_path, monkeypatch):
