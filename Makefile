@@ -34,7 +34,7 @@ fuzz: $(INSTALLED)  ## 10,000 inputs for every reader of files, 5 min
 	FUZZ=10000 $(TESTED) --dist load tests/test_fuzz.py
 
 lab: $(INSTALLED)  ## open the first notebook in JupyterLab
-	$(BIN)/jupyter lab --allow-root notebooks/01_feature_extraction.ipynb
+	$(BIN)/jupyter lab --allow-root notebooks/00_start_here.ipynb
 
 check: $(INSTALLED)  ## format and lint, notebooks too
 	$(BIN)/ruff format --check .

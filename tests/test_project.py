@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile as sf
+from nbconvert import SlidesExporter
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -165,6 +166,21 @@ def test_make_clean_keeps_the_models_that_i_trained(tmp_path):
         (tmp_path / name).write_text("")
     subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / "runs/mine/best.pt").exists() and not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+def test_make_lab_opens_the_first_notebook():
+    said = subprocess.run(["make", "-n", "lab"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert f"notebooks/{NOTEBOOKS[0].name}\n" in said
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_as_slides_each_heading_begins_one(path):
+    """In JupyterLab: the property inspector's *Slide Type*, Slide, of each cell that begins with a heading."""
+    cells = nbformat.read(path, 4).cells
+    headings = sum(len(re.findall("^##? ", c.source, flags=re.M)) for c in cells if c.cell_type == "markdown")
+    page, _ = SlidesExporter().from_filename(str(path))
+    assert page.count("<section") == 2 * headings > 8  # a stack of one each
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
