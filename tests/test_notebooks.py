@@ -86,6 +86,15 @@ def test_i_change_the_configuration_of_the_small_comparison(monkeypatch):
         exec("\n\n".join(code_of("05")).replace("Config.laptop(", f"Config.laptop({changed}"), {})
 
 
+@pytest.mark.parametrize("name", ["03", "06"])
+def test_i_run_the_cell_that_trains_a_second_time(name, tmp_path, corpus_dir, tiny):
+    line = re.search(r"^model, history = .*$", "\n".join(code_of(name)), flags=re.M)[0]
+    table = accentlib.read_corpus(corpus_dir)
+    scope = {"accentlib": accentlib, "table": table, "corpus": table, "config": tiny.replace(max_epochs=1)}
+    for _ in range(2):
+        exec(line, scope | {"out_dir": tmp_path, "work": tmp_path})
+
+
 def test_my_own_folder_in_notebook_06_stays_as_it_is(tmp_path, monkeypatch):
     folder = tmp_path / "annahome" / "recordings"
     for a, accent in enumerate(("high", "low")):
