@@ -66,10 +66,11 @@ def few_updates(updates: int | None) -> str:
 
 
 def check_free(out_dir: str | Path) -> None:
-    """Raise an InputError if a folder holds a run, which another one would write over."""
-    if (Path(out_dir) / "last.pt").exists():
+    """Raise an InputError if a folder holds a run, ours or a published one, which another one would write over."""
+    if (Path(out_dir) / "last.pt").exists() or any(Path(out_dir).glob("*.chkpt")):
         raise InputError(
-            f"{out_dir} holds a run already; go on with it (resume), name another out_dir, or pass overwrite=True"
+            f"{out_dir} holds a run already; go on with it (--resume, or --requeue where it is a published one), name"
+            " another out_dir, or in Python pass overwrite=True"
         )
 
 

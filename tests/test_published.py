@@ -178,6 +178,10 @@ def test_requeue_says_what_it_cannot_take_of_a_published_checkpoint(lists, corpu
     argv = [*argv[: argv.index("--kernel_size")], "--requeue", "--num_workers", "0", "--max_epochs", "7"]
     where = ["--data", str(corpus_dir), "--out_dir", str(tmp_path / "m"), "--requeue"]
     statistics = argparse.Namespace(**vars(content["settings"]) | {"pooling_method": "Statistical"})
+    (tmp_path / "m" / "config.pkl").write_bytes(b"theirs")
+    assert main([flag for flag in argv if flag != "--requeue"]) == 2
+    assert "holds a run already; go on with it (--resume, or --requeue" in capsys.readouterr().err
+    assert (tmp_path / "m" / "config.pkl").read_bytes() == b"theirs"
     for command, changes, message in (
         (
             [*argv, "--num_accents", "5"],
