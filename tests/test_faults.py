@@ -145,6 +145,15 @@ def test_the_papers_settings_on_a_few_clips_say_when_they_save_and_save_at_ctrl_
     assert main([*train, str(counters["epoch"] + 2), "--resume"]) == 0
 
 
+@pytest.fixture
+def heeding_ctrl_c():
+    """A shell's background job ignores SIGINT, and so do the tests that it runs."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeding_ctrl_c")
 def test_stopped_by_ctrl_c_and_resumed_it_ends_with_the_weights_of_an_uninterrupted_run(
     tmp_path, corpus_dir, tiny
 ):
