@@ -100,6 +100,8 @@ def _check_format(content: dict[str, Any], path: str | Path) -> dict[str, Any]:
 
 def _load_plain(path: Path) -> dict[str, Any]:
     """A dict of weights and plain types; of classes, only the namespace of published settings is made."""
+    if path.is_dir():
+        raise InputError(f"{path}: a folder; the model of a run is best.pt in it")
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     try:

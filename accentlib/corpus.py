@@ -42,7 +42,9 @@ def read_corpus(data: str | Path, *, seed: int = 1234, split: bool = True) -> pd
     if manifest.is_dir():
         manifest = manifest / "manifest.csv"
     if not manifest.is_file():
-        raise InputError(f"{manifest}: no such file; `accentlib corpus from-folder` makes one of recordings")
+        raise InputError(
+            f"{manifest}: no such file; `accentlib corpus from-folder` (or from-table) makes one of recordings"
+        )
     table = read_table(manifest, separators=",")
     check_corpus(table, name=str(manifest), accents=2 if split else 1)
     table["path"] = [str((manifest.parent / path).absolute()) for path in table["path"]]
@@ -57,7 +59,10 @@ def check_corpus(table: pd.DataFrame, *, name: str = "table", accents: int = 2) 
     """Raise an InputError, one line that begins with ``name``, where the table is not a corpus of so many accents."""
     missing = [column for column in COLUMNS if column not in table]
     if missing:
-        raise InputError(f"{name}: lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}")
+        raise InputError(
+            f"{name}: lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}"
+            " (accentlib corpus from-table makes a corpus of any table)"
+        )
     if not len(table):
         raise InputError(f"{name}: has no rows")
     columns = [*COLUMNS, "split"] if "split" in table else COLUMNS

@@ -23,12 +23,12 @@ from .config import Config, InputError, counted
 from .corpus import check_corpus, read_corpus, select
 from .embeddings import forward_log_mels
 from .files import replacing, write_table
-from .metrics import classification_metrics, expected_calibration_error, few_speakers, speaker_interval
+from .metrics import classification_metrics, expected_calibration_error, speaker_interval
 from .model import AccentNet
 from .sounds import read_sounds
-from .splits import fold_splits, validation_rows
+from .splits import few_speakers, fold_splits, validation_rows
 from .store import FeatureStore
-from .training import Trainer, prepare
+from .training import Trainer, few_updates, prepare
 
 NETWORK, READING = "network", "reading_lda"  # the other methods are classical baselines
 
@@ -116,6 +116,8 @@ def cross_validate(
                     features_dir=out_dir / "features",
                 )  # fmt: skip
                 write_table(file, _train_and_answer(trainer).assign(seed=seed))
+                if progress and (few := few_updates(trainer.step)):
+                    print(few, file=sys.stderr)
             parts.append(read_predictions(file).assign(fold=fold))
         if not simple.is_file():
             one_text = text_column not in table or table[text_column].nunique() == 1
@@ -233,7 +235,7 @@ def figures_of(predictions: pd.DataFrame) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``speakers``, ``accents``, ``chance``, ``few_speakers`` (:func:`accentlib.metrics.few_speakers`),
+        ``speakers``, ``accents``, ``chance``, ``few_speakers`` (:func:`accentlib.splits.few_speakers`),
         ``worse_than_baseline`` (in any unit, than what is not told the text); then ``clip`` and ``speaker``, for each method
         balanced_accuracy and macro_f1 (means over seeds), ``interval`` (95 % of balanced accuracy, by bootstrap
         over speakers) and ``seeds``; ``calibration``: the network's expected calibration error by unit, before and

@@ -24,7 +24,7 @@ from .metrics import (
     percent_interval,
     table_scores,
 )
-from .model import AccentNet
+from .model import AccentNet, known_clips
 from .sounds import wanted_sounds
 from .store import FeatureStore
 from .training import Trainer, check_free, few_updates, prepare
@@ -105,7 +105,10 @@ def check_accents(table: pd.DataFrame, labels: list[str]) -> None:
     """Raise an InputError if the table has an accent that is not among a model's labels."""
     unknown = sorted(set(table["accent"]) - set(labels))
     if unknown:
-        raise InputError(f"the corpus has the accent {unknown[0]!r}; the model knows {', '.join(labels)}")
+        raise InputError(
+            f"the corpus has the accent {unknown[0]!r}; the model knows {', '.join(labels)}"
+            " (accentlib corpus ... --accent-names gives labels other names)"
+        )
 
 
 def evaluate_table(
@@ -137,6 +140,7 @@ def evaluate(model: AccentNet, data: str | Path, split: str = "test") -> dict[st
     """
     table = read_corpus(data, seed=model.config.seed)
     test, answers, metrics = evaluate_table(model, select(table, split))
+    metrics["trained_on"] = known_clips(model, test["path"])
     if split != "train":
         train = baseline_clips(table[table["split"] == "train"])
         with tempfile.TemporaryDirectory() as folder:
@@ -172,6 +176,10 @@ def evaluate_labels(
 def warnings_of(metrics: dict[str, Any]) -> list[str]:
     """What has to be known before any figure is read; often nothing."""
     lines = []
+    if metrics.get("trained_on"):
+        lines.append(
+            f"trained on {metrics['trained_on']} of these {counted(metrics['clips'], 'clip')}: the figures are no test"
+        )
     if metrics.get("worse_than_baseline"):
         name, accuracy = best_baseline(metrics["baselines"])
         lines.append(
@@ -194,7 +202,10 @@ def summary(metrics: dict[str, Any], out_dir: Path) -> str:
         f" {counted(metrics['speakers'], 'unseen speaker')}; in brackets 95 % by bootstrap over speakers",
         f"chance {metrics['chance']:.1%}, best simple baseline {accuracy:.1%} ({name})",
         "embeddings: "
-        + ", ".join(f"{name.replace('_', ' ')} {x:.3f}" for name, x in metrics["embedding"].items()),
+        + (
+            ", ".join(f"{name.replace('_', ' ')} {x:.3f}" for name, x in metrics["embedding"].items())
+            or "too few speakers"
+        ),
         f"trained for {metrics['training_seconds']:.0f} s; pictures in {out_dir / 'figures'},"
         f" figures in {out_dir / 'metrics.json'}, model in {out_dir / 'best.pt'}",
     ]

@@ -139,7 +139,7 @@ def read_table(file: str | Path, *, separators: str = ",;\t|") -> pd.DataFrame:
     """
     file = Path(file)
     if not file.is_file():
-        raise InputError(f"{file}: no such file")
+        raise InputError(f"{file}: {'a folder; give the table in it' if file.is_dir() else 'no such file'}")
     with file.open("rb") as content:
         if content.read(8).startswith(SPREADSHEETS):
             raise InputError(f"{file}: a spreadsheet; save it as CSV in UTF-8, and give that")

@@ -14,7 +14,7 @@ from .config import SHORTEST_CLIP, InputError, counted
 from .corpus import COLUMNS, check_corpus, read_corpus
 from .files import replacing
 from .listing import read_table
-from .splits import SPLITS, leave_one_group_out, split_by_speaker
+from .splits import SPLITS, few_speakers, leave_one_group_out, split_by_speaker
 from .survey import describe, report_table, survey
 
 SHOWN = 3  # files named on stderr for each reason; the report names all
@@ -73,7 +73,11 @@ def make_corpus(
     if how["split"] is not None:
         surveyed["split"] = how["split"].reindex(surveyed.index)
     report = describe(surveyed, spellings)
-    report |= {"split": how["said"], "note": note}
+    tested = (
+        surveyed[(surveyed["problem"] == "") & (surveyed["split"] == "test")] if "split" in surveyed else ()
+    )
+    few = few_speakers(tested) if len(tested) else ""
+    report |= {"split": how["said"], "few_speakers": few, "note": note}
     output.mkdir(parents=True, exist_ok=True)
     with replacing(report_file) as temporary:
         text = json.dumps(report, indent=2, ensure_ascii=False)
@@ -192,7 +196,12 @@ def report_text(report: dict[str, Any]) -> str:
         lines.append(f"{remark}, kept: {counted(len(paths), 'file')}: {_some(paths)}")
     for reason, paths in report["left_out_because"].items():
         lines.append(f"left out, {reason}: {counted(len(paths), 'file')}: {_some(paths)}")
-    return "\n".join([*lines, f"split: {report['split']}"])
+    few = (
+        f"; this test {report['few_speakers']} (accentlib crossvalidate tests everyone)"
+        if report["few_speakers"]
+        else ""
+    )
+    return "\n".join([*lines, f"split: {report['split']}{few}"])
 
 
 def _some(names: list[str]) -> str:

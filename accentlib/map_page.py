@@ -21,8 +21,8 @@ from .corpus import audio_beside
 from .embeddings import listen
 from .explanation import frame_attention
 from .features import cut_pauses
-from .files import fingerprint, replacing
-from .model import AccentNet
+from .files import replacing
+from .model import AccentNet, known_clips
 from .parallel import on_all_cores
 from .plots import palette, project_pca, project_tsne
 from .store import log_mels_of_files
@@ -105,9 +105,9 @@ def accent_map(
 
 def training_note(model: AccentNet, paths: list[str]) -> str:
     """What should be known of the clips that the model was trained on; nothing if there are none among these."""
-    if model.trained_on is None:
+    known = known_clips(model, paths)
+    if known is None:
         return "This model does not say which clips it was trained on: these may be among them."
-    known = sum(fingerprint(path) in model.trained_on for path in paths)
     return f"The network was trained on {known} of these {len(paths)} clips." if known else ""
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .config import counted
 from .embeddings import cosine_scores
+from .splits import few_speakers
 
 NAMES = {  # of the figures; accuracy is micro F1 as well
     "balanced_accuracy": "balanced accuracy",
@@ -40,7 +40,7 @@ def classification_metrics(truth: Sequence[str], predicted: Sequence[str], label
 def corpus_metrics(table: pd.DataFrame, predicted: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
     """:func:`classification_metrics` of a corpus's rows, with the numbers of speakers and clips.
 
-    ``interval`` is that of :func:`speaker_interval`, ``few_speakers`` what :func:`few_speakers` says. Where it is not
+    ``interval`` is that of :func:`speaker_interval`, ``few_speakers`` what :func:`accentlib.splits.few_speakers` says. Where it is not
     known who speaks, ``speakers`` and ``interval`` are None.
     """
     known = "speaker" in table
@@ -51,21 +51,6 @@ def corpus_metrics(table: pd.DataFrame, predicted: Sequence[str], labels: Sequen
         "clips": len(table),
         "few_speakers": few_speakers(table) if known else "",
     }
-
-
-def few_speakers(table: pd.DataFrame) -> str:
-    """A warning if figures on these rows are those of single people; nothing if there are enough speakers.
-
-    Enough are 10 in all and 3 of each accent.
-    """
-    speakers = table.groupby("accent")["speaker"].nunique()
-    total, fewest = table["speaker"].nunique(), speakers.idxmin()
-    if total >= 10 and speakers[fewest] >= 3:
-        return ""
-    return (
-        f"shows single people, not accents: {counted(total, 'test speaker')},"
-        f" of {fewest!r} {'only ' if speakers[fewest] < 3 else ''}{speakers[fewest]}"
-    )
 
 
 def percent_interval(value: float, interval: Sequence[float] | None) -> str:
@@ -139,12 +124,14 @@ def neighbour_metrics(embeddings: np.ndarray, table: pd.DataFrame) -> dict[str, 
     dict
         ``nearest_neighbour_accuracy``: how often the nearest clip (by cosine) of ANOTHER speaker has
         the same accent. ``silhouette``: of the accents, by cosine, from -1 to 1. What is not defined
-        (one speaker, one accent, one clip an accent) is left out.
+        (one accent; a single speaker of each) is left out.
     """
     from sklearn.metrics import silhouette_score
 
     figures = {}
     speakers, accents = table["speaker"].to_numpy(), table["accent"].to_numpy()
+    if table.groupby("accent")["speaker"].nunique().max() < 2:  # what is alike is the voice
+        return figures
     if len(set(speakers)) > 1:
         scores = cosine_scores(embeddings, embeddings)
         scores[speakers[:, None] == speakers[None, :]] = -np.inf

@@ -1,6 +1,6 @@
 """Log-mels to an accent embedding: front end, pooling, two fully connected layers, AM-Softmax."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from .config import Config, InputError, reason
 from .distributed import BatchNorm1d
+from .files import fingerprint
 from .front_end import frame_mask, make_front_end
 from .loss import AMSoftmax, sound_loss
 from .pooling import Weights, make_pooling
@@ -124,6 +125,13 @@ class AccentNet(nn.Module):
     def name_sounds(self, log_mels: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """Probabilities of the sounds ``(batch, frames / 8, 16 or 32, sounds)``, of a model that has some."""
         return self.sound_layer(self.encode(log_mels, lengths)[0]).float().softmax(dim=-1)
+
+
+def known_clips(model: AccentNet, paths: Iterable[str]) -> int | None:
+    """How many of these files the model was trained on; None if it does not know."""
+    if model.trained_on is None:
+        return None
+    return sum(fingerprint(path) in model.trained_on for path in paths)
 
 
 @contextmanager

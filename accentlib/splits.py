@@ -120,6 +120,19 @@ def _assign(accents: dict[str, set[str]], seed: int, kept: dict[str, str]) -> di
         splits[speaker] = split
 
 
+def few_speakers(table: pd.DataFrame) -> str:
+    """A warning if figures on these rows, which are tested, are those of single people; else nothing.
+
+    Enough are 10 speakers in all and 3 of each accent.
+    """
+    speakers, total = table.groupby("accent")["speaker"].nunique(), table["speaker"].nunique()
+    fewest = speakers.min()
+    if total >= 10 and fewest >= 3:
+        return ""
+    of = "each accent" if fewest == speakers.max() else repr(speakers.idxmin())
+    return f"shows single people, not accents: {counted(total, 'test speaker')}, {fewest} of {of}"
+
+
 def deal_folds(table: pd.DataFrame, folds: int) -> pd.Series:
     """The fold (from 0) of each row, a speaker's rows together, each accent spread evenly; always the same.
 

@@ -145,7 +145,7 @@ class Trainer:
         sources: dict[str, str] | None = None,
         overwrite: bool = False,
     ):
-        self.sources, self.overwrite = sources or {}, overwrite
+        self.sources, self.overwrite, self.from_nothing = sources or {}, overwrite, True
         self.out_dir, self.progress, self.writes = Path(out_dir), progress and rank() == 0, rank() == 0
         self.out_dir.mkdir(parents=True, exist_ok=True)
         wanted = table[["path"]]
@@ -259,6 +259,7 @@ class Trainer:
         weights |= {k: v for k, v in own.items() if k.startswith(not_shared)}
         load_weights(self.model, weights, name=str(path))
         self.also_trained_on(other.trained_on)
+        self.from_nothing = False
 
     def also_trained_on(self, clips: frozenset[int] | None) -> None:
         """Note what the weights that training starts with were trained on."""
@@ -310,8 +311,10 @@ class Trainer:
         wait()  # best.pt is there for all
 
     def announce(self, updates: int) -> None:
-        """Say how long nothing will be heard or saved, where validations are more than an epoch apart."""
+        """Say if there are few updates, and where validations are more than an epoch apart, how long nothing is saved."""
         every, of_epoch = self.config.validate_every, updates // self.config.max_epochs
+        if self.progress and self.from_nothing and (few := few_updates(updates)):
+            tqdm.write(f"{few}: {math.ceil(500 / of_epoch)} make 500", file=sys.stderr)
         if self.progress and every > of_epoch:
             epochs = counted(math.ceil(every / of_epoch), "epoch")
             tqdm.write(

@@ -25,7 +25,8 @@ from accentlib.checkpoint import read_checkpoint
 from accentlib.config import Config
 from accentlib.experiment import warnings_of
 from accentlib.flags import make_parser
-from accentlib.metrics import corpus_metrics, few_speakers
+from accentlib.metrics import corpus_metrics
+from accentlib.splits import few_speakers
 from conftest import BUNDLED, TINY, as_flags, write_corpus
 
 FLAGS = as_flags(TINY)
@@ -100,7 +101,7 @@ def test_a_network_that_loses_to_the_simple_baseline_says_so_first(
         rf"worse than (SVM|logistic regression) on (MFCC|log-mel) statistics on the same split: {ours} against"
         rf" {best:.1%}; do not use this model; try .*", lines[first])  # fmt: skip
     assert lines[first + 1].startswith(
-        "this shows single people, not accents: 3 test speakers, of 'high' only 1"
+        "this shows single people, not accents: 3 test speakers, 1 of each accent"
     )
     assert lines[first + 2].startswith(
         "only 3 updates from random weights: in so few a network hardly learns"
@@ -124,15 +125,17 @@ def test_a_network_that_loses_to_the_simple_baseline_says_so_first(
     ("speakers", "of_each", "said"),
     [
         (4, 3, ""),
-        (3, 3, "shows single people, not accents: 9 test speakers, of 'a' 3"),
-        (6, 2, "shows single people, not accents: 12 test speakers, of 'a' only 2"),
-        (1, 1, "shows single people, not accents: 1 test speaker, of 'a' only 1"),
+        (3, 3, "shows single people, not accents: 9 test speakers, 3 of each accent"),
+        (6, 2, "shows single people, not accents: 12 test speakers, 2 of each accent"),
+        (1, 1, "shows single people, not accents: 1 test speaker, 1 of each accent"),
     ],
 )
 def test_pictures_and_summary_say_when_they_show_single_people(speakers, of_each, said, tmp_path):
     rows = [(f"{a}{s}", a) for a in "abcdefg"[:speakers] for s in range(of_each)]
     table = pd.DataFrame(rows, columns=["speaker", "accent"])
     assert few_speakers(table) == said
+    more = pd.concat([table, pd.DataFrame({"speaker": ["z", "zz"], "accent": "z"})])  # of another accent two
+    assert not said or few_speakers(more).endswith(("of each accent", "of 'a'", "of 'z'"))
     metrics = corpus_metrics(table, table["accent"], list("abcdefg"))
     assert metrics["few_speakers"] == said
 
@@ -156,7 +159,7 @@ def test_without_a_checkpoint_the_model_of_real_people_answers_and_says_what_it_
     model = accentlib.load_model()
     assert row["nearest"] in model.labels and row["accent"] in (row["nearest"], "unsure")
     assert (row["accent"] == "unsure") == (row["probability"] < model.unsure_below)
-    assert "real_speech.pt: says which of nine first languages" in err and "no test of origin" in err
+    assert "real_speech: says which of nine first languages" in err and "no test of origin" in err
     assert len(model.labels) == 9 and 0 < model.unsure_below < 1 and model.temperature > 1
 
 
@@ -252,6 +255,43 @@ def test_every_help_ends_with_an_example_that_can_be_typed():
         example = sub.format_help().rstrip().splitlines()[-1].strip()
         assert sub.format_help().count("example:") == 1 and example.startswith(sub.prog)
         parser.parse_args(shlex.split(example)[1:])
+
+
+def test_evaluated_on_speakers_that_it_was_trained_on_it_says_so_first(run_dir, corpus_dir, tmp_path, capsys):
+    """With another seed most test speakers were trained on, and the figures came without a word."""
+    manifest = pd.read_csv(corpus_dir / "manifest.csv")
+    swapped = {"train": "test", "test": "train", "validation": "validation"}
+    moved = shutil.copytree(corpus_dir, tmp_path / "again")
+    manifest.assign(split=manifest["split"].map(swapped)).to_csv(moved / "manifest.csv", index=False)
+    argv = ["evaluate", "--checkpoint", str(run_dir / "best.pt"), "--data"]
+    assert main([*argv, str(moved)]) == 0
+    out, err = capsys.readouterr()
+    assert err.startswith("trained on 27 of these 27 clips: the figures are no test")
+    assert json.loads(out)["trained_on"] == 27
+    assert main([*argv, str(corpus_dir)]) == 0
+    out, err = capsys.readouterr()
+    assert "trained on" not in err and json.loads(out)["trained_on"] == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["embed", "{run}", "{clip}", "--output", "vectors.csv"], "vectors.csv: embeddings are written as .npz"),
+        (["predict", "{folder}", "{clip}"], "a folder; the model of a run is best.pt in it"),
+        (["corpus", "from-table", "{out}", "--output", "c"], "a folder; give the table in it"),
+        (["run", "--data", "{table}"], "lacks the column path, accent, speaker; it has file;who (accentlib corpus from-t"),
+    ],
+)  # fmt: skip
+def test_a_slip_is_answered_by_the_way_out(argv, message, run_dir, corpus_dir, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("file;who\na.wav;x\n")
+    names = {
+        "{run}": f"--checkpoint={run_dir / 'best.pt'}", "{folder}": f"--checkpoint={run_dir}",
+        "{clip}": str(corpus_dir / "low_1_0.wav"), "{out}": str(tmp_path), "{table}": str(tmp_path / "t.csv"),
+    }  # fmt: skip
+    assert main([names.get(word, word) for word in argv]) == 2
+    err = capsys.readouterr().err.splitlines()[-1]
+    assert message in err and not (tmp_path / "vectors.csv").exists()
 
 
 def test_a_folder_given_to_predict_and_embed_is_what_is_in_it(run_dir, corpus_dir, tmp_path, capsys):

@@ -85,6 +85,15 @@ def test_a_nearest_neighbour_of_the_same_speaker_does_not_count():
     assert neighbour_metrics(embeddings[:1], table[:1]) == {}
 
 
+def test_where_an_accent_has_one_speaker_its_embeddings_are_not_judged():
+    """The nearest clip of another speaker is never of the same accent, and a silhouette would be that of voices."""
+    embeddings = np.eye(6) + 0.1
+    table = pd.DataFrame({"speaker": list("aabbcc"), "accent": list("xxyyzz")})
+    assert neighbour_metrics(embeddings, table) == {}
+    table["accent"] = list("xxxxzz")
+    assert neighbour_metrics(embeddings, table).keys() == {"nearest_neighbour_accuracy", "silhouette"}
+
+
 def test_every_plot_draws_on_the_axes_it_is_given():
     rng = np.random.default_rng(0)
     log_mels, points = rng.normal(size=(100, 80)), rng.normal(size=(8, 2))

@@ -40,7 +40,12 @@ def test_an_installed_wheel_predicts_a_clip(installed, tmp_path):
     sf.write(tmp_path / "my.wav", tone(200, seconds=2), RATE)
     answer = run("accentlib", "predict", "my.wav", cwd=tmp_path, PYTHONPATH=str(installed))
     assert answer.returncode == 0, answer.stderr
-    assert str(installed) in answer.stderr  # it names its model, which is not the repository's
+    assert answer.stderr.startswith("real_speech: ")
+    command = [sys.executable, "-c", "import accentlib.checkpoint as c; print(c.SHIPPED)"]
+    place = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(installed)}, capture_output=True, text=True
+    )
+    assert place.stdout.startswith(str(installed))  # and not the repository's
     assert answer.stdout.splitlines()[1].startswith("my.wav,")
 
 
