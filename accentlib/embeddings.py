@@ -1,7 +1,7 @@
 """From clips to embeddings, accents and their probabilities."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -107,7 +107,7 @@ def as_clips(clips: Clips) -> list[Clip]:
         return list(clips["path"])
     if _is_clip(clips):
         return [clips]
-    if isinstance(clips, Iterable) and not _is_numbers(clips):
+    if isinstance(clips, Iterable) and not isinstance(clips, Mapping) and not _is_numbers(clips):
         clips = list(clips)
         for i, clip in enumerate(clips):
             if not _is_clip(clip):

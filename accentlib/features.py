@@ -94,7 +94,7 @@ def log_mel(
     if win_samples > n_fft:
         raise InputError(
             f"at {sample_rate} Hz a window of {win_length:g} s has {win_samples} samples, more than n_fft {n_fft}:"
-            f" resample it by sample_rate 16000, or use n_fft {2 ** (win_samples - 1).bit_length()}"
+            f" resample it (sample_rate 16000, or the rate of the other files), or use n_fft {2 ** (win_samples - 1).bit_length()}"
         )
     if len(wave) < n_fft:
         needed = n_fft / sample_rate

@@ -8,6 +8,7 @@ import statistics
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,7 +63,7 @@ def few_updates(updates: int | None) -> str:
     """A warning if a network was trained from nothing with fewer than 500 updates; else, or None, nothing."""
     if updates is None or updates >= 500:
         return ""
-    return f"only {updates} updates from random weights: in so few a network hardly learns anything; raise --max_epochs"
+    return f"only {counted(updates, 'update')} from random weights: in so few a network hardly learns anything; raise --max_epochs"
 
 
 def check_free(out_dir: str | Path) -> None:
@@ -145,6 +146,11 @@ class Trainer:
         sources: dict[str, str] | None = None,
         overwrite: bool = False,
     ):
+        missing = [name for name in ("path", "accent", "split") if name not in table]
+        if missing:
+            raise InputError(
+                f"the table of clips lacks the column {', '.join(missing)} (see accentlib.read_corpus)"
+            )
         self.sources, self.overwrite, self.from_nothing = sources or {}, overwrite, True
         self.out_dir, self.progress, self.writes = Path(out_dir), progress and rank() == 0, rank() == 0
         self.out_dir.mkdir(parents=True, exist_ok=True)
@@ -157,7 +163,7 @@ class Trainer:
         train = select(self.table, "train")
         labels = labels or sorted(set(train["accent"]))
         self.validation = Validation(store, self.table, pairs, self.config)
-        unknown = sorted(set(self.validation.rows["accent"]) - set(labels))
+        unknown = sorted(set(self.validation.rows["accent"]) - set(train["accent"]))
         if unknown:
             raise InputError(f"accent {unknown[0]!r} is in the validation split and not in train")
         torch.manual_seed(self.config.seed)
@@ -234,6 +240,11 @@ class Trainer:
         fits = state["optimizer"] and content["config"].get("optimizer", "Adam") == self.config.optimizer
         if fits:
             self.optimizer.load_state_dict(state["optimizer"])
+            for key, name in (("lr", "learning_rate"), ("weight_decay", "weight_decay")):
+                wanted = getattr(self.config, name)
+                if wanted != content["config"].get(name, getattr(Config(), name)):  # given anew
+                    for group in self.optimizer.param_groups:
+                        group[key] = wanted
         for name, value in state["counters"].items():
             setattr(self, name, value)
         self.history = state["history"]
@@ -504,10 +515,12 @@ def train(
         A row a validation: step, epoch, seconds, loss, learning_rate, balanced_accuracy, macro_f1,
         accuracy, eer (NaN where it is not measured).
 
-    Raises InputError if ``out_dir`` holds a run, unless ``overwrite`` is given.
+    Raises InputError if ``out_dir`` holds a run, unless ``overwrite`` is given; warns of clips that cannot be read.
     """
     if not overwrite:
         check_free(out_dir)  # before features are computed
     trainer = Trainer(table, config, out_dir, sounds=sounds, progress=progress, overwrite=overwrite)
     trainer.train()
+    for problem in trainer.store.problems.values():
+        warnings.warn(f"left out: {problem}", stacklevel=2)
     return load_model(trainer.out_dir / "best.pt"), pd.DataFrame(trainer.history)

@@ -100,6 +100,7 @@ def test_integer_samples_are_scaled_as_a_file_of_them_is(model, tmp_path, dtype)
         (io.StringIO("a"), "clip 0: .*binary"),
         ([3.5], "clip 0: a float is not a clip"),
         (None, "a NoneType is not a clip"),
+        ({"array": WAVE, "sampling_rate": RATE}, "a dict is not a clip"),
         (pd.DataFrame({"file": ["a.wav"]}), "the table has no column 'path'"),
     ],
 )

@@ -57,8 +57,9 @@ def test_a_list_of_48_khz_files_says_what_to_do_and_then_does_it(tmp_path, capsy
     (tmp_path / "files.lst").write_text(f"{tmp_path}/a\n")
     argv = ["features", "-i", str(tmp_path / "files.lst")]
     assert main(argv) == 1
-    assert "1200 samples, more than n_fft 512: resample it by sample_rate 16000, or use n_fft 2048" in (
-        capsys.readouterr().err
+    assert (
+        "1200 samples, more than n_fft 512: resample it (sample_rate 16000, or the rate of the other files), or use n_fft 2048"
+        in (capsys.readouterr().err)
     )
     assert main([*argv, "--sample_rate", "16000"]) == 0
     assert read_features(tmp_path / "a.pickle").shape == (57, 80)

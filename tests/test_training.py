@@ -15,7 +15,7 @@ from accentlib.device import get_device, get_precision
 from accentlib.embeddings import attention, cosine_scores, embed, listen, predict
 from accentlib.experiment import run
 from accentlib.features import file_log_mel, normalise
-from accentlib.optimizer import averaging, cosine_rate
+from accentlib.optimizer import averaging, cosine_rate, make_optimizer
 from accentlib.training import Trainer, train
 from conftest import RATE, TINY, write_corpus
 
@@ -271,3 +271,29 @@ def test_a_library_user_trains_into_the_folder_of_a_good_run(tmp_path, corpus_di
         assert written == {name: (tmp_path / name).read_bytes() for name in written}
     train(table, other, tmp_path, progress=False, overwrite=True)
     assert read_checkpoint(tmp_path / "best.pt")["config"]["seed"] == 2
+
+
+def test_a_resumed_run_takes_another_learning_rate_and_weight_decay(tmp_path, corpus_dir, tiny):
+    """They were noted in the checkpoint and not used: the optimizer kept its own."""
+    table, config = read_corpus(corpus_dir), tiny.replace(max_epochs=1, schedule="plateau")
+    train(table, config, tmp_path, progress=False)
+    for changes in ({}, {"learning_rate": 0.5}, {"weight_decay": 0.25}):
+        trainer = Trainer(table, config.replace(**changes), tmp_path, progress=False)
+        trainer.resume(tmp_path / "last.pt")
+        for group, fresh in zip(
+            trainer.optimizer.param_groups,
+            make_optimizer(trainer.model, trainer.config).param_groups,
+            strict=True,
+        ):
+            assert (group["lr"], group["weight_decay"]) == (fresh["lr"], fresh["weight_decay"])
+
+
+def test_a_missing_clip_or_column_is_said_to_a_library_user(tmp_path, corpus_dir, tiny):
+    table, config = read_corpus(corpus_dir), tiny.replace(max_epochs=1)
+    gone = table.assign(path=[str(tmp_path / "gone.wav"), *table["path"][1:]])
+    with pytest.warns(UserWarning, match="left out: .*gone.wav: no such file"):
+        train(gone, config, tmp_path / "run", progress=False)
+    for wrong in (table.drop(columns="accent"), table["split"]):
+        with pytest.raises(InputError, match="the table of clips lacks the column"):
+            train(wrong, config, tmp_path / "none", progress=False)
+    assert not (tmp_path / "none").exists()
