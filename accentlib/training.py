@@ -38,7 +38,10 @@ from .validation import Validation
 def prepare(
     table: pd.DataFrame, config: Config, folder: str | Path, *, scheduler: str = ""
 ) -> tuple[Config, FeatureStore]:
-    """Settle the sample rate (:func:`accentlib.corpus.corpus_sample_rate`) and compute the features, in ``folder`` (:func:`accentlib.open_store`)."""
+    """Settle the sample rate (:func:`accentlib.corpus.corpus_sample_rate`) and compute the features.
+
+    They are in ``folder`` (:func:`accentlib.open_store`).
+    """
     if config.sample_rate == 0:
         config = config.replace(sample_rate=corpus_sample_rate(list(table["path"])))
     return config, open_store(table, folder, config, scheduler=scheduler)
@@ -324,7 +327,7 @@ class Trainer:
     def announce(self, updates: int) -> None:
         """Say if there are few updates, and where validations are more than an epoch apart, how long nothing is saved."""
         every, of_epoch = self.config.validate_every, updates // self.config.max_epochs
-        if self.progress and self.from_nothing and (few := few_updates(updates)):
+        if self.progress and self.from_nothing and self.step == 0 and (few := few_updates(updates)):
             tqdm.write(f"{few}: {math.ceil(500 / of_epoch)} make 500", file=sys.stderr)
         if self.progress and every > of_epoch:
             epochs = counted(math.ceil(every / of_epoch), "epoch")

@@ -273,13 +273,16 @@ def test_a_library_user_trains_into_the_folder_of_a_good_run(tmp_path, corpus_di
     assert read_checkpoint(tmp_path / "best.pt")["config"]["seed"] == 2
 
 
-def test_a_resumed_run_takes_another_learning_rate_and_weight_decay(tmp_path, corpus_dir, tiny):
+def test_a_resumed_run_takes_another_learning_rate_and_weight_decay(tmp_path, corpus_dir, tiny, capsys):
     """They were noted in the checkpoint and not used: the optimizer kept its own."""
     table, config = read_corpus(corpus_dir), tiny.replace(max_epochs=1, schedule="plateau")
     train(table, config, tmp_path, progress=False)
     for changes in ({}, {"learning_rate": 0.5}, {"weight_decay": 0.25}):
-        trainer = Trainer(table, config.replace(**changes), tmp_path, progress=False)
+        trainer = Trainer(table, config.replace(**changes), tmp_path)
         trainer.resume(tmp_path / "last.pt")
+        assert "goes on at epoch 2" in capsys.readouterr().err
+        trainer.train()
+        assert "from random weights" not in capsys.readouterr().err  # they are those of a run
         for group, fresh in zip(
             trainer.optimizer.param_groups,
             make_optimizer(trainer.model, trainer.config).param_groups,
