@@ -43,9 +43,7 @@ _HOMES = {
     "comparison": ("compare", "comparison_table", "eer_change"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
-__all__ = sorted(
-    _HOME.keys() - {"Recorder"}
-)  # which needs an extra, and would fail `from accentlib import *`
+__all__ = sorted(_HOME.keys() - {"Recorder"})  # it needs an extra: `from accentlib import *` would fail
 
 
 def __getattr__(name: str):

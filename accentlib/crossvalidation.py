@@ -23,7 +23,7 @@ from .config import Config, InputError, counted
 from .corpus import check_corpus, read_corpus, select
 from .embeddings import forward_log_mels
 from .files import replacing, write_table
-from .metrics import classification_metrics, expected_calibration_error, speaker_interval
+from .metrics import classification_metrics, expected_calibration_error, percent_interval, speaker_interval
 from .model import AccentNet
 from .sounds import read_sounds
 from .splits import few_speakers, fold_splits, validation_rows
@@ -313,10 +313,8 @@ def report_figures(figures: dict[str, Any]) -> str:
     rows = {}
     for unit in ("clip", "speaker"):
         for method, x in figures[unit].items():
-            low, high = x["interval"]
-            rows.setdefault(method, {})[f"balanced accuracy a {unit}"] = (
-                f"{x['balanced_accuracy']:.1%} ({low:.1%} to {high:.1%})"
-            )
+            accuracy = percent_interval(x["balanced_accuracy"], x["interval"])
+            rows.setdefault(method, {})[f"balanced accuracy a {unit}"] = accuracy
             rows[method][f"macro F1 a {unit}"] = f"{x['macro_f1']:.1%}"
     table = pd.DataFrame.from_dict(rows, orient="index").fillna("")
     calibration = ", ".join(

@@ -81,17 +81,17 @@ def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[
     known = [moments(x, config.normalization) for x in log_mels]
     embeddings = np.zeros((len(log_mels), config.embedding_size), np.float32)
     logits = np.zeros((len(log_mels), len(model.labels)), np.float32)
-    for bucket in length_buckets([stop - start for _, start, stop in pieces]):
-        cut = [
-            (log_mels[c][start:stop] - known[c][0]) / known[c][1]
-            for c, start, stop in map(pieces.__getitem__, bucket)
-        ]
-        batch, lengths = pad(cut)
-        with evaluating(model):
+    with evaluating(model):
+        for bucket in length_buckets([stop - start for _, start, stop in pieces]):
+            cut = [
+                (log_mels[c][start:stop] - known[c][0]) / known[c][1]
+                for c, start, stop in map(pieces.__getitem__, bucket)
+            ]
+            batch, lengths = pad(cut)
             vectors = model.embed(batch.to(device), lengths)
             scores = model.am_softmax.scale * model.cosines(vectors)
-        np.add.at(embeddings, of_clip[bucket], vectors.cpu().numpy())
-        np.add.at(logits, of_clip[bucket], scores.cpu().numpy())
+            np.add.at(embeddings, of_clip[bucket], vectors.cpu().numpy())
+            np.add.at(logits, of_clip[bucket], scores.cpu().numpy())
     logits = logits / counts ** (1 - model.window_gain)
     return (embeddings / counts).astype(np.float32), logits.astype(np.float32)
 

@@ -73,10 +73,7 @@ def make_corpus(
     if how["split"] is not None:
         surveyed["split"] = how["split"].reindex(surveyed.index)
     report = describe(surveyed, spellings)
-    tested = (
-        surveyed[(surveyed["problem"] == "") & (surveyed["split"] == "test")] if "split" in surveyed else ()
-    )
-    few = few_speakers(tested) if len(tested) else ""
+    few = "" if how["split"] is None else few_speakers(kept[how["split"] == "test"])
     report |= {"split": how["said"], "few_speakers": few, "note": note}
     output.mkdir(parents=True, exist_ok=True)
     with replacing(report_file) as temporary:

@@ -40,8 +40,8 @@ def classification_metrics(truth: Sequence[str], predicted: Sequence[str], label
 def corpus_metrics(table: pd.DataFrame, predicted: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
     """:func:`classification_metrics` of a corpus's rows, with the numbers of speakers and clips.
 
-    ``interval`` is that of :func:`speaker_interval`, ``few_speakers`` what :func:`accentlib.splits.few_speakers` says. Where it is not
-    known who speaks, ``speakers`` and ``interval`` are None.
+    ``interval`` is that of :func:`speaker_interval`, ``few_speakers`` what :func:`accentlib.splits.few_speakers`
+    says. Where it is not known who speaks, ``speakers`` and ``interval`` are None.
     """
     known = "speaker" in table
     interval = speaker_interval(table["accent"].to_numpy(), predicted, table["speaker"]) if known else None
