@@ -1,11 +1,4 @@
-"""Accents from speech: log-mels, a VGG, Double Multi-Head Attention, AM-Softmax, and pictures of it.
-
-Modules in the order that data flows: config, files, audio, pickles, features, parallel, distributed, splits, listing,
-corpus, layouts, download, known, survey, manifest, store, lists, sounds, alignment, augment, data, front_end,
-pooling, loss, model, published, checkpoint, embeddings, metrics, calibration, classical, device, optimizer,
-validation, training, plots, experiment, comparison, crossvalidation, explanation, map_page, recorder, exercises,
-and the command line (flags, __main__).
-"""
+"""Accents from speech: log-mels, a VGG, Double Multi-Head Attention, AM-Softmax, and pictures of it."""
 
 import importlib
 
@@ -14,33 +7,34 @@ __version__ = "0.1.0"
 # Imported on first use, so that `import accentlib` does not wait for torch.
 _HOMES = {
     "config": ("Config", "InputError"),
-    "audio": ("load_audio",),
-    "listing": ("from_folder", "from_table"),
-    "known": ("read_known",),
-    "survey": ("report_table",),
-    "manifest": ("join_corpora", "leave_one_out", "make_corpus"),
-    "splits": ("leave_one_group_out", "split_by_speaker"),
-    "features": ("log_mel", "normalise", "file_log_mel"),
-    "corpus": ("read_corpus", "select"),
-    "store": ("open_store",),
-    "sounds": ("FrameSounds", "cut_sounds", "read_sounds"),
-    "alignment": ("align",),
-    "model": ("AccentNet",),
-    "published": ("from_published",),
-    "checkpoint": ("load_model", "save_checkpoint"),
     "device": ("get_device",),
-    "training": ("Trainer", "train"),
-    "calibration": ("calibrate",),
-    "embeddings": ("attention", "cosine_scores", "embed", "listen", "predict"),
-    "classical": ("baselines",),
-    "metrics": ("corpus_metrics", "equal_error_rate", "min_dcf", "neighbour_metrics"),
-    "experiment": ("evaluate", "run", "score_pairs"),
-    "explanation": ("attention_by_sound", "frame_attention", "hide_sounds"),
-    "crossvalidation": ("cross_validate",),
-    "map_page": ("accent_map",),
-    "recorder": ("Recorder",),
-    "exercises": ("check",),
-    "comparison": ("compare", "comparison_table", "eer_change"),
+    "features.audio": ("load_audio",),
+    "features.log_mel": ("log_mel", "normalise", "file_log_mel"),
+    "features.store": ("open_store",),
+    "network.accent_net": ("AccentNet",),
+    "network.checkpoint": ("load_model", "save_checkpoint"),
+    "training.loop": ("Trainer", "train"),
+    "embeddings.inference": ("attention", "cosine_scores", "embed", "infer", "predict"),
+    "embeddings.metrics": ("corpus_metrics", "equal_error_rate", "min_dcf", "neighbour_metrics"),
+    "embeddings.calibration": ("calibrate",),
+    "embeddings.explain": ("attention_by_phone", "frame_attention", "hide_phones"),
+    "experiments.baselines": ("baselines",),
+    "experiments.run": ("evaluate", "run"),
+    "experiments.compare": ("compare", "comparison_table", "eer_change"),
+    "experiments.crossvalidate": ("cross_validate",),
+    "corpora.sources": ("from_folder", "from_table"),
+    "corpora.known": ("read_known",),
+    "corpora.survey": ("report_table",),
+    "corpora.make": ("join_corpora", "make_corpus"),
+    "corpora.splits": ("leave_one_group_out", "split_by_speaker"),
+    "corpora.table": ("read_corpus", "select"),
+    "corpora.phones": ("FramePhones", "cut_phones", "read_phones"),
+    "corpora.align": ("align",),
+    "published.weights": ("from_published",),
+    "published.evaluate": ("score_pairs",),
+    "interactive.map_page": ("accent_map",),
+    "interactive.recorder": ("Recorder",),
+    "interactive.exercises": ("check",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME.keys() - {"Recorder"})  # it needs an extra: `from accentlib import *` would fail

@@ -1,5 +1,6 @@
-"""Files that are written whole or not at all."""
+"""Files written whole or not at all, and tables read as text."""
 
+import csv
 import glob
 import hashlib
 import os
@@ -8,16 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
+from .config import InputError, reason
+
+if TYPE_CHECKING:  # `accentlib --help` does not wait for pandas
     import pandas as pd
+
+SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # first bytes of .xlsx and .ods, and of .xls
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path`` to write under; on success it is renamed to ``path``.
+    """Give a temporary path beside ``path`` to write to, and rename it to ``path`` on success.
 
-    So a reader sees the old file or the new one, never half of one, even if the writer is killed. The name is this
-    process's own, for another one may be writing the same file.
+    Readers see the old file or the new one, never half of one, even if the writer is killed. The name holds
+    the process's number: another process may write the same file.
     """
     path = Path(path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -30,7 +35,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def remove_leftovers(path: str | Path) -> None:
-    """Delete what processes that were killed while :func:`replacing` ``path`` left of it."""
+    """Delete the temporary files of processes that were killed while :func:`replacing` ``path``."""
     path = Path(path)
     for left in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
         if left.name.removeprefix(f"{path.name}.").removesuffix(".tmp").isdecimal():
@@ -39,7 +44,7 @@ def remove_leftovers(path: str | Path) -> None:
 
 @contextmanager
 def naming(path: str | Path) -> Iterator[None]:
-    """Let an OSError that names no file, such as that of a full disk, name this one."""
+    """Name ``path`` in an OSError that names no file, such as that of a full disk."""
     try:
         yield
     except OSError as error:
@@ -49,12 +54,12 @@ def naming(path: str | Path) -> Iterator[None]:
 
 
 def is_file(path: str | Path) -> bool:
-    """Whether there is such a file; False, too, of what cannot be a path (too long, with a NUL)."""
+    """Whether there is such a file; False for what cannot be a path (too long, with a NUL)."""
     return os.path.isfile(path)  # noqa: PTH113  pathlib's raises
 
 
 def fingerprint(path: str | Path) -> int:
-    """A number for a file's content, by its size and the 4 kB in its middle, wherever it lies; 0 if it is unreadable."""
+    """A hash of a file's size and the 4 kB in its middle; 0 if it is unreadable."""
     try:
         with Path(path).open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -62,10 +67,40 @@ def fingerprint(path: str | Path) -> int:
             digest = hashlib.blake2b(f"{size}\n".encode() + file.read(4096), digest_size=8).digest()
     except (OSError, ValueError):  # ValueError: a NUL in its name
         return 0
-    return int.from_bytes(digest, signed=True)
+    return int.from_bytes(digest, "big", signed=True)
 
 
 def write_table(path: str | Path, table: "pd.DataFrame") -> None:
     """Write a table as CSV, whole or not at all."""
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False)
+
+
+def read_table(file: str | Path, *, separators: str = ",;\t|") -> "pd.DataFrame":
+    """Read a CSV table of strings; the separator is the one that its first line has most of.
+
+    Nothing counts as missing: "None" or "NA" may be a speaker or an accent.
+
+    Raises InputError if the file is missing or cannot be read.
+    """
+    import pandas as pd
+
+    file = Path(file)
+    if not file.is_file():
+        raise InputError(f"{file}: {'a folder; give the table in it' if file.is_dir() else 'no such file'}")
+    with file.open("rb") as content:
+        if content.read(8).startswith(SPREADSHEETS):
+            raise InputError(f"{file}: a spreadsheet; save it as CSV in UTF-8, and give that")
+    try:
+        with file.open(encoding="utf-8-sig") as lines:
+            first = lines.readline()
+        separator = max(separators, key=first.count)
+        # A tab-separated table (Common Voice's) has lone quotation marks in its texts.
+        quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
+        return pd.read_csv(
+            file, sep=separator, quoting=quoting, dtype=str, keep_default_na=False, encoding="utf-8-sig"
+        )
+    except UnicodeDecodeError:
+        raise InputError(f"{file}: not readable as a CSV table (not in UTF-8; save it as that)") from None
+    except ValueError as error:  # pandas' ParserError and EmptyDataError are ValueErrors
+        raise InputError(f"{file}: not readable as a CSV table ({reason(error)})") from None

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from .config import counted
-from .metrics import NAMES
-from .splits import SPLITS
+from .corpora.splits import SPLITS
+from .embeddings.metrics import NAMES
 
 MARKERS = "osD^vp*<>hXPd"
 
@@ -32,10 +32,10 @@ def plot_wave(wave: np.ndarray, sample_rate: int, *, ax: Axes | None = None) -> 
     return ax
 
 
-def plot_log_mel(log_mels: np.ndarray, *, hop_length: float = 0.010, ax: Axes | None = None) -> Axes:
+def plot_log_mel(log_mels: np.ndarray, *, hop_seconds: float = 0.010, ax: Axes | None = None) -> Axes:
     """Log-mels ``(frames, mels)`` as an image: time in s from left to right, bands from low to high."""
     ax = ax or plt.subplots(figsize=(9, 2.5))[1]
-    extent = (0, len(log_mels) * hop_length, 0, log_mels.shape[1])
+    extent = (0, len(log_mels) * hop_seconds, 0, log_mels.shape[1])
     ax.imshow(log_mels.T, origin="lower", aspect="auto", cmap="magma", extent=extent)
     ax.grid(False)
     ax.set(xlabel="time (s)", ylabel="mel band")
@@ -43,7 +43,7 @@ def plot_log_mel(log_mels: np.ndarray, *, hop_length: float = 0.010, ax: Axes | 
 
 
 def plot_attention(
-    log_mels: np.ndarray, weights: np.ndarray, *, hop_length: float = 0.010, ax: Axes | None = None
+    log_mels: np.ndarray, weights: np.ndarray, *, hop_seconds: float = 0.010, ax: Axes | None = None
 ) -> Axes:
     """Attention over a spectrogram: bright where the network listens, dimmed elsewhere.
 
@@ -54,15 +54,15 @@ def plot_attention(
     weights : np.ndarray
         ``(frames / 8 or 16,)``: the attention of one head, or the heads' mean. A line shows it, as
         times of the weight that every frame would have if all were alike.
-    hop_length : float
+    hop_seconds : float
         Step between frames, s.
     """
-    ax = plot_log_mel(log_mels, hop_length=hop_length, ax=ax)
+    ax = plot_log_mel(log_mels, hop_seconds=hop_seconds, ax=ax)
     relative = weights * len(weights)
     frames = next(2**k for k in range(20) if -(-len(log_mels) // 2**k) == len(weights))
-    width = frames * hop_length  # s that one weight stands for
+    width = frames * hop_seconds  # s that one weight stands for
     times = (np.arange(len(weights)) + 0.5) * width
-    seconds = len(log_mels) * hop_length
+    seconds = len(log_mels) * hop_seconds
     edges = np.append(np.arange(len(weights)) * width, seconds)
     for left, right, height in zip(edges, edges[1:], relative, strict=False):
         ax.axvspan(left, min(right, seconds), color="black", alpha=0.65 * max(0, 1 - height), lw=0)
@@ -132,7 +132,7 @@ def plot_reliability(
     Parameters
     ----------
     before, after : pandas.DataFrame
-        :func:`accentlib.metrics.reliability` of the same clips, before and after calibration.
+        :func:`accentlib.embeddings.metrics.reliability` of the same clips, before and after calibration.
     """
     ax = ax or plt.subplots(figsize=(4.2, 4.2))[1]
     ax.plot([0, 1], [0, 1], color="0.5", ls=":", lw=1, label="as it should be")
@@ -151,33 +151,33 @@ def plot_reliability(
     return ax
 
 
-def label_sounds(sounds: pd.DataFrame, ax: Axes) -> Axes:
-    """Write the sounds of a clip (rows of a table of sounds) above a plot over time, and a line where each begins."""
-    for start, end, sound in zip(sounds["start"], sounds["end"], sounds["sound"], strict=True):
+def label_phones(phones: pd.DataFrame, ax: Axes) -> Axes:
+    """Write the phones of a clip (rows of a table of phones) above a plot over time, and a line where each begins."""
+    for start, end, phone in zip(phones["start"], phones["end"], phones["phone"], strict=True):
         ax.axvline(start, color="white", lw=0.4, alpha=0.6)
         ax.text(
-            (start + end) / 2, 1.01, sound, transform=ax.get_xaxis_transform(), ha="center", va="bottom",
+            (start + end) / 2, 1.01, phone, transform=ax.get_xaxis_transform(), ha="center", va="bottom",
             fontsize=8, clip_on=False,
         )  # fmt: skip
     return ax
 
 
-def plot_sound_attention(table: pd.DataFrame, *, most: int = 12, ax: Axes | None = None) -> Axes:
-    """The sounds that get the most and the least attention, as bars; a line where all frames count alike.
+def plot_phone_attention(table: pd.DataFrame, *, most: int = 12, ax: Axes | None = None) -> Axes:
+    """The phones that get the most and the least attention, as bars; a line where all frames count alike.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        :func:`accentlib.explanation.attention_by_sound`.
+        :func:`accentlib.embeddings.explain.attention_by_phone`.
     most : int
         How many of either end.
     """
-    shown = pd.concat([table.head(most), table.tail(most)]).drop_duplicates("sound")
+    shown = pd.concat([table.head(most), table.tail(most)]).drop_duplicates("phone")
     ax = ax or plt.subplots(figsize=(9, 3))[1]
     colours = sns.color_palette("colorblind")
-    ax.bar(shown["sound"], shown["all"], color=[colours[0] if x > 1 else "0.7" for x in shown["all"]])
+    ax.bar(shown["phone"], shown["all"], color=[colours[0] if x > 1 else "0.7" for x in shown["all"]])
     ax.axhline(1, color="0.3", ls="--", lw=1)
-    ax.set(xlabel="sound", ylabel="attention\n(1: as all)")
+    ax.set(xlabel="phone", ylabel="attention\n(1: as all)")
     return ax
 
 

@@ -5,7 +5,7 @@
 
 The speech comes from the rule-based synthesiser espeak-ng (GPL-3.0, needed here only; the audio is
 this project's own). Four accents are espeak-ng's own English voices; two are learners' accents: the
-sounds of British English replaced by the nearest ones of French or Hindi, and spoken on that
+phones of British English replaced by the nearest ones of French or Hindi, and spoken on that
 language's voice.
 
 Every made-up speaker speaks every accent, and speaker ``n`` reads the sentences ``s`` with
@@ -42,7 +42,7 @@ SPLIT_OF_GROUP = {0: "train", 1: "train", 2: "train", 3: "train", 4: "train"}
 SPLIT_OF_GROUP |= {5: "validation", 6: "test", 7: "test"}
 SEED = 20070713
 
-Accent = tuple[str, str | None]  # espeak-ng voice, and the learners' sound table or None
+Accent = tuple[str, str | None]  # espeak-ng voice, and the learners' phone table or None
 ACCENTS: dict[str, Accent] = {
     "american": ("en-us", None),
     "british": ("en-gb-x-rp", None),
@@ -134,7 +134,7 @@ PLAIN |= {"A@": "A: r", "o@": "O: r", "O@": "O: r", "e@": "E r", "i@3": "i: r", 
 PLAIN |= {"U@": "U r", "3:": "3: r", "aI@": "aI @ r", "aI3": "aI @ r", "aU@": "aU @ r"}
 PLAIN |= {"aU3": "aU @ r"}
 
-LEARNER_SOUNDS = {
+LEARNER_PHONES = {
     "french": {
         "T": "s", "D": "z", "h": "", "x": "k", "tS": "t S", "dZ": "d Z", "N": "n g",
         "I": "i", "i:": "i", "U": "u", "u:": "u", "0": "o", "O:": "o", "oU": "o", "eI": "e",
@@ -177,13 +177,13 @@ def cut_phonemes(word: str) -> list[str]:
 
 def learner_mnemonics(british: str, learner: str) -> str:
     """British espeak-ng mnemonics as a learner of that first language would say them."""
-    sounds = LEARNER_SOUNDS[learner]
+    phones = LEARNER_PHONES[learner]
     words = []
     for word in re.split(r"[\s_]+", british.replace("_:", "").replace("_|", "")):
         phonemes = []
         for phoneme in cut_phonemes(word):
             for plain in PLAIN.get(phoneme, phoneme).split():
-                phonemes += sounds.get(plain, plain).split()
+                phonemes += phones.get(plain, plain).split()
         if learner == "french":  # stress falls on the last syllable
             phonemes = [p for p in phonemes if p not in STRESS_MARKS]
             vowels = [i for i, p in enumerate(phonemes) if VOWEL.match(p)]
@@ -251,7 +251,7 @@ PHONEME_EVENTS = 1  # espeak_Initialize: tell when each phoneme begins
 LIST_TERMINATED, PHONEME = 0, 7  # types of events
 RATE, VOLUME, PITCH, RANGE = 1, 2, 3, 4  # espeak_SetParameter
 UTF8, PHONEMES = 0x1, 0x100  # espeak_Synth flags
-PAUSES = ("", "_", "_:")  # what the engine calls a phoneme, and nobody a sound
+PAUSES = ("", "_", "_:")  # what the engine calls a phoneme, and nobody a phone
 
 
 class Event(ctypes.Structure):
@@ -345,8 +345,8 @@ class Espeak:
         -------
         samples : np.ndarray
             ``(samples,)``, int16 at ENGINE_RATE.
-        sounds : pandas.DataFrame
-            start and end (s), sound and position of each phoneme.
+        phones : pandas.DataFrame
+            start and end (s), phone and position of each phoneme.
         """
         answer = in_child(lambda: pickle.dumps(self._say(text, accent, speaker, seed)))
         audio, phonemes = pickle.loads(answer)  # of our own child
@@ -355,11 +355,11 @@ class Espeak:
             raise RuntimeError(f"espeak-ng was silent on {accent} {speaker.name} {text!r}")
         starts, names = zip(*phonemes, strict=True)
         start = np.array(starts) / ENGINE_RATE
-        sounds = pd.DataFrame(
-            {"start": start, "end": np.append(start[1:], len(samples) / ENGINE_RATE), "sound": names}
+        phones = pd.DataFrame(
+            {"start": start, "end": np.append(start[1:], len(samples) / ENGINE_RATE), "phone": names}
         )
-        sounds = sounds[~sounds["sound"].isin(PAUSES) & (sounds["end"] > sounds["start"])]
-        return samples, sounds.assign(position=range(len(sounds)))
+        phones = phones[~phones["phone"].isin(PAUSES) & (phones["end"] > phones["start"])]
+        return samples, phones.assign(position=range(len(phones)))
 
     def words(self, text: str, accent: Accent) -> list[str]:
         """The phonemes of each word in one of the engine's own accents."""
@@ -417,11 +417,11 @@ def finish_clip(samples: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
 def make_clip(
     espeak: Espeak, accent: Accent, speaker: Speaker, text: str, seed: int
 ) -> tuple[np.ndarray, pd.DataFrame]:
-    """One finished clip ``(samples,)``, float32 at SAMPLE_RATE, and its sounds."""
-    samples, sounds = espeak.say(text, accent, speaker, seed)
+    """One finished clip ``(samples,)``, float32 at SAMPLE_RATE, and its phones."""
+    samples, phones = espeak.say(text, accent, speaker, seed)
     wave, cut = finish_clip(samples, seed)
-    times = (sounds[["start", "end"]] - cut).clip(0, len(wave) / SAMPLE_RATE).round(3)
-    return wave, sounds.assign(start=times["start"], end=times["end"])[times["end"] > times["start"]]
+    times = (phones[["start", "end"]] - cut).clip(0, len(wave) / SAMPLE_RATE).round(3)
+    return wave, phones.assign(start=times["start"], end=times["end"])[times["end"] > times["start"]]
 
 
 def write_clip(path: Path, wave: np.ndarray) -> str:
@@ -431,15 +431,15 @@ def write_clip(path: Path, wave: np.ndarray) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def write_sounds(folder: Path, sounds: list[pd.DataFrame]) -> None:
-    """Write ``sounds.csv``: which phoneme is spoken when in each clip."""
-    table = pd.concat(sounds)[["path", "start", "end", "sound", "position"]]
-    table.to_csv(folder / "sounds.csv", index=False, lineterminator="\n")
+def write_phones(folder: Path, phones: list[pd.DataFrame]) -> None:
+    """Write ``phones.csv``: which phoneme is spoken when in each clip."""
+    table = pd.concat(phones)[["path", "start", "end", "phone", "position"]]
+    table.to_csv(folder / "phones.csv", index=False, lineterminator="\n")
 
 
 def main() -> None:
-    """Write every clip, the manifest, the sounds and the clips' checksums."""
-    rows, waves, sounds = [], [], []
+    """Write every clip, the manifest, the phones and the clips' checksums."""
+    rows, waves, phones = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         speakers = make_speakers()
         espeak = Espeak(speakers, Path(folder))
@@ -455,7 +455,7 @@ def main() -> None:
                     espeak, ACCENTS[accent], speaker, SENTENCES[s], 1000 * speaker.number + s
                 )
                 waves.append(wave)
-                sounds.append(spoken.assign(path=path))
+                phones.append(spoken.assign(path=path))
                 rows.append(
                     {
                         "path": path,
@@ -471,7 +471,7 @@ def main() -> None:
     writing = joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs)
     digests = list(tqdm(writing, "encode", total=len(rows)))
     pd.DataFrame(rows).to_csv(OUTPUT / "manifest.csv", index=False, lineterminator="\n")
-    write_sounds(OUTPUT, sounds)
+    write_phones(OUTPUT, phones)
     lines = [f"{digest}  {path}\n" for digest, path in zip(digests, paths, strict=True)]
     (OUTPUT / "clips.sha256").write_text("".join(lines))
     megabytes = sum(p.stat().st_size for p in OUTPUT.rglob("*") if p.is_file()) / 1e6

@@ -1,22 +1,22 @@
-"""Make ``data/readings`` and ``data/neural_voices/sounds.csv``: known texts, and when their sounds are spoken.
+"""Make ``data/readings`` and ``data/neural_voices/phones.csv``: known texts, and when their phones are spoken.
 
     pip install espeakng-loader
     python data/make_readings.py            # a minute, rewrites both
 
 ``data/readings`` are texts read by espeak-ng in American English, to align recordings with: a reading only has to
-say what is spoken, and about how, for the sounds' means are taken over all recordings. ``please_call_stella`` is
+say what is spoken, and about how, for the phones' means are taken over all recordings. ``please_call_stella`` is
 the paragraph that everyone reads in the Speech Accent Archive; ``s00`` to ``s47`` are the sentences of
 ``data/neural_voices``.
 
 The neural voices were given phonemes to speak, each accent its own; so their clips are aligned with readings of the
-same sentence in the same accent, and ``sounds.csv`` names the sounds that were meant to be said.
+same sentence in the same accent, and ``phones.csv`` names the phones that were meant to be said.
 """
 
 import tempfile
 from pathlib import Path
 
 import pandas as pd
-from make_accents_mini import Accent, Espeak, Speaker, make_clip, write_clip, write_sounds
+from make_accents_mini import Accent, Espeak, Speaker, make_clip, write_clip, write_phones
 
 from accentlib import align, read_corpus
 
@@ -90,35 +90,35 @@ The quiet student asked a question about the quick fox.
 
 
 def read_aloud(espeak: Espeak, accent: Accent, texts: dict[str, str], folder: Path) -> list[pd.DataFrame]:
-    """Write a recording of each text, by its name; the sounds of each."""
-    sounds = []
+    """Write a recording of each text, by its name; the phones of each."""
+    phones = []
     for name, text in texts.items():
         # the engine pauses at commas, a recording's pauses are elsewhere
         words = " ".join(text.replace(",", "").replace(":", "").replace(".", "").split())
         wave, spoken = make_clip(espeak, accent, READER, words, 0)
         write_clip(folder / f"{name}.ogg", wave)
-        sounds.append(spoken.assign(path=f"{name}.ogg"))
-    return sounds
+        phones.append(spoken.assign(path=f"{name}.ogg"))
+    return phones
 
 
 def main() -> None:
-    """Write the readings, and the sounds of the neural voices."""
+    """Write the readings, and the phones of the neural voices."""
     output, voices = HERE / "readings", HERE / "neural_voices"
     sentences = {f"s{i:02d}": text for i, text in enumerate(SENTENCES)}
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as spoken:
         espeak = Espeak([READER], Path(folder))
         texts = {"please_call_stella": STELLA} | sentences
-        write_sounds(output, read_aloud(espeak, NEURAL_ACCENTS["us"], texts, output))
-        sounds = []
+        write_phones(output, read_aloud(espeak, NEURAL_ACCENTS["us"], texts, output))
+        phones = []
         for name, accent in NEURAL_ACCENTS.items():
             texts = {f"{name}_{sentence}": text for sentence, text in sentences.items()}
-            sounds += read_aloud(espeak, accent, texts, Path(spoken))
-        write_sounds(Path(spoken), sounds)
+            phones += read_aloud(espeak, accent, texts, Path(spoken))
+        write_phones(Path(spoken), phones)
         table = read_corpus(voices)
         table["text"] = table["accent"] + "_" + table["sentence"]
         aligned, _ = align(table, spoken, text_column="text")
     home = f"{voices.absolute()}/"
-    write_sounds(voices, [aligned.assign(path=aligned["path"].str.removeprefix(home))])
+    write_phones(voices, [aligned.assign(path=aligned["path"].str.removeprefix(home))])
 
 
 if __name__ == "__main__":

@@ -19,18 +19,18 @@ import pandas as pd
 import pytest
 import torch
 from filelock import FileLock
+from helpers import TINY, as_flags, train_argv, write_corpus
 
-from accentlib.__main__ import main
-from accentlib.checkpoint import load_model, read_checkpoint, save_checkpoint
+from accentlib.cli import main
 from accentlib.config import InputError
-from accentlib.corpus import read_corpus
-from accentlib.lists import read_lines
-from accentlib.model import AccentNet
-from accentlib.parallel import on_all_cores
-from accentlib.pickles import read_pickle
-from accentlib.store import open_store
-from accentlib.training import Trainer
-from conftest import TINY, as_flags, train_argv, write_corpus
+from accentlib.corpora.table import read_corpus
+from accentlib.features.parallel import on_all_cores
+from accentlib.features.store import open_store
+from accentlib.network.accent_net import AccentNet
+from accentlib.network.checkpoint import load_model, read_checkpoint, save_checkpoint
+from accentlib.published.lists import read_lines
+from accentlib.published.pickles import read_pickle
+from accentlib.training.loop import Trainer
 
 SMALL = as_flags(TINY | {"num_workers": 0, "max_epochs": 1})
 
@@ -235,7 +235,7 @@ def test_a_clock_that_goes_back_changes_nothing(tmp_path, corpus_dir, tiny, monk
     for file in [*out.rglob("*.*"), *data.glob("*.wav")]:
         os.utime(file, (tomorrow, tomorrow)) if file.parent != data else None
     counted = []
-    monkeypatch.setattr("accentlib.store.file_log_mel", lambda *a: counted.append(a))
+    monkeypatch.setattr("accentlib.features.store.file_log_mel", lambda *a: counted.append(a))
     second = Trainer(read_corpus(data), tiny, out, progress=False)
     second.resume(out / "last.pt")
     second.train()
@@ -271,7 +271,7 @@ def dies_at(marker, item):
 
 
 def test_a_process_that_dies_is_said_in_a_line_and_the_next_call_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("accentlib.parallel.MANY", 10)
+    monkeypatch.setattr("accentlib.features.parallel.MANY", 10)
     function = functools.partial(dies_at, tmp_path / "marker")
     with pytest.raises(InputError, match="one of the processes died"):
         list(on_all_cores(function, range(100)))
@@ -381,7 +381,7 @@ def test_one_flipped_bit_of_a_weight_is_noticed(tmp_path, tiny):
 
 
 @pytest.mark.parametrize(
-    "change", [{"kernel_size": 2**22}, {"embedding_size": 2**40}, {"embedding_size": 2**62}]
+    "change", [{"channels": 2**22}, {"embedding_size": 2**40}, {"embedding_size": 2**62}]
 )
 def test_memory_is_not_taken_for_sizes_that_are_only_claimed(tmp_path, tiny, change):
     save_checkpoint(tmp_path / "c.pt", AccentNet(tiny, ["a", "b"]))

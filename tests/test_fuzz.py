@@ -19,16 +19,16 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from accentlib.audio import load_audio, native_rate
-from accentlib.checkpoint import load_model, save_checkpoint
 from accentlib.config import Config, InputError
-from accentlib.corpus import corpus_note, read_corpus
-from accentlib.listing import from_folder, from_table
-from accentlib.lists import label_corpus, read_label_names, read_labels, read_lines, read_pairs
-from accentlib.model import AccentNet
-from accentlib.pickles import read_features, read_made, read_pickle, write_features
-from accentlib.sounds import read_sounds
-from accentlib.store import read_index
+from accentlib.corpora.phones import read_phones
+from accentlib.corpora.sources import from_folder, from_table
+from accentlib.corpora.table import corpus_note, read_corpus
+from accentlib.features.audio import load_audio, native_rate
+from accentlib.features.store import read_index
+from accentlib.network.accent_net import AccentNet
+from accentlib.network.checkpoint import load_model, save_checkpoint
+from accentlib.published.lists import label_corpus, read_label_names, read_labels, read_lines, read_pairs
+from accentlib.published.pickles import read_features, read_made, read_pickle, write_features
 
 fuzzed = settings(
     max_examples=int(os.environ.get("FUZZ", "50")),
@@ -82,7 +82,7 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def sounds_of(kind: str, subtype: str | None = None) -> bytes:
+def phones_of(kind: str, subtype: str | None = None) -> bytes:
     file = io.BytesIO()
     wave = 0.3 * np.sin(np.arange(4_000)[:, None] / [3, 5])
     sf.write(file, wave, 16_000, format=kind, subtype=subtype)
@@ -96,7 +96,7 @@ FORMATS = {"wav": "WAV", "flac": "FLAC", "ogg": "OGG", "mp3": "MP3", "aiff": "AI
 @fuzzed
 @given(data=st.data(), suffix=st.sampled_from([*FORMATS]))
 def test_audio(folder, data, suffix):
-    good = sounds_of(FORMATS[suffix])
+    good = phones_of(FORMATS[suffix])
     file = folder / f"x.{suffix}"
     file.write_bytes(data.draw(damaged(st.just(good))))
     refused_or(native_rate, file)
@@ -111,7 +111,7 @@ TABLE = (
     b"path,accent,speaker,split\naudio/a.wav,x,p,train\naudio/b.wav,y,q,validation\naudio/c.wav,x,r,test\n"
 )
 NAMES = b"label,name\n0,x\n1,y\n2,z\n"
-SOUNDS = b"path,start,end,sound,position\naudio/a.wav,0.0,0.1,s,0\naudio/b.wav,0.1,0.25,t,1\n"
+PHONES = b"path,start,end,phone,position\naudio/a.wav,0.0,0.1,s,0\naudio/b.wav,0.1,0.25,t,1\n"
 
 
 @fuzzed
@@ -158,10 +158,10 @@ def test_label_names(folder, content):
 
 
 @fuzzed
-@given(damaged(st.just(SOUNDS)))
-def test_sounds(folder, content):
-    (folder / "sounds.csv").write_bytes(content)
-    refused_or(read_sounds, folder / "sounds.csv")
+@given(damaged(st.just(PHONES)))
+def test_phones(folder, content):
+    (folder / "phones.csv").write_bytes(content)
+    refused_or(read_phones, folder / "phones.csv")
 
 
 @fuzzed
@@ -197,7 +197,7 @@ def test_pickles(folder, content):
 def checkpoints() -> list[bytes]:
     """A checkpoint of here, in both of PyTorch's formats, and one of the published trainer's kind."""
     model = AccentNet(
-        Config.laptop(kernel_size=8, heads_number=4, embedding_size=4, n_mels=8, sample_rate=8_000),
+        Config.laptop(channels=8, heads=4, embedding_size=4, n_mels=8, sample_rate=8_000),
         ["a", "b"],
     )
     file = io.BytesIO()
@@ -278,14 +278,14 @@ def test_the_good_files_are_read(folder):
     """Else nothing of the above would get past the first line."""
     (folder / "l.lst").write_bytes(LINES)
     (folder / "manifest.csv").write_bytes(TABLE)
-    (folder / "sounds.csv").write_bytes(SOUNDS)
+    (folder / "phones.csv").write_bytes(PHONES)
     (folder / "names.csv").write_bytes(NAMES)
     (folder / "p.ndx").write_bytes(PAIRS)
     for content in checkpoints():
         (folder / "x.pt").write_bytes(content)
         assert load_model(folder / "x.pt").labels == ["a", "b"]
     for suffix, kind in FORMATS.items():
-        (folder / f"x.{suffix}").write_bytes(sounds_of(kind))
+        (folder / f"x.{suffix}").write_bytes(phones_of(kind))
         assert 1_900 < len(load_audio(folder / f"x.{suffix}", 8_000)) < 3_000
     assert (
         len(read_labels(folder / "l.lst", folder))
@@ -294,6 +294,6 @@ def test_the_good_files_are_read(folder):
     )
     assert (
         len(read_pairs(folder / "p.ndx", folder / "p.ndx", folder)) == 4
-        and len(read_sounds(folder / "sounds.csv")) == 2
+        and len(read_phones(folder / "phones.csv")) == 2
     )
     assert isinstance(from_table(folder / "manifest.csv"), pd.DataFrame)

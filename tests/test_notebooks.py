@@ -9,10 +9,10 @@ import nbformat
 import pandas as pd
 import pytest
 import soundfile as sf
+from helpers import ROOT, tone
 
 import accentlib
-import accentlib.comparison
-from conftest import ROOT, tone
+from accentlib.experiments.compare import check_budget
 
 NAMES = [path.stem[:2] for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
 READS = re.compile(r"read_corpus\(|read_csv\(|clip_or\(")
@@ -57,11 +57,9 @@ def titles() -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["01", "02"])
-@pytest.mark.parametrize(
-    "changed", ["n_mels=40", "heads_number=4", "n_mels=20, heads_number=2, kernel_size=32"]
-)
+@pytest.mark.parametrize("changed", ["n_mels=40", "heads=4", "n_mels=20, heads=2, channels=32"])
 def test_i_change_the_configuration(name, changed, capsys):
-    slow = re.compile("attention_by_sound|hide_sounds|label_sounds")
+    slow = re.compile("attention_by_phone|hide_phones|label_phones")
     code = "\n\n".join(cell for cell in code_of(name) if not slow.search(cell))
     scope: dict[str, Any] = {}
     exec(code.replace("Config.laptop(", f"Config.laptop({changed}, "), scope)
@@ -78,11 +76,11 @@ def test_i_change_the_configuration_of_the_small_comparison(monkeypatch):
 
     def compare(data: Any, config: accentlib.Config, out_dir: Any, **options: Any):
         Path(out_dir).mkdir(parents=True, exist_ok=True)
-        accentlib.comparison.check_budget(Path(out_dir) / "budget.json", data, config)
+        check_budget(Path(out_dir) / "budget.json", data, config)
         return rows
 
     monkeypatch.setattr(accentlib, "compare", compare)
-    for changed in ("", "heads_number=4, "):
+    for changed in ("", "heads=4, "):
         exec("\n\n".join(code_of("05")).replace("Config.laptop(", f"Config.laptop({changed}"), {})
 
 
@@ -113,7 +111,7 @@ def test_my_own_folder_in_notebook_06_stays_as_it_is(tmp_path, monkeypatch):
         return table[::30].reset_index(drop=True) if len(table) == 912 else table  # the neural voices
 
     def train_a_little(table, config, out_dir, **options: Any):
-        small = {"kernel_size": 16, "heads_number": 4, "embedding_size": 12, "max_epochs": 1}
+        small = {"channels": 16, "heads": 4, "embedding_size": 12, "max_epochs": 1}
         return train(table, config.replace(**small), out_dir, **options)
 
     monkeypatch.setattr(accentlib, "read_corpus", read_a_part)

@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile as sf
+from helpers import BUNDLED, ROOT
 from nbconvert import SlidesExporter
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from accentlib.corpus import read_corpus
-from conftest import BUNDLED, ROOT
+from accentlib.corpora.table import read_corpus
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MANIFEST_SHA256 = "42956818434fdab99851a4bcf1f6a11a0d847c9c4304e985d89c42045e103ce4"
@@ -125,7 +125,7 @@ def test_the_generator_still_makes_the_same_clips(tmp_path):
     for (accent, n, s), digest in SPOKEN_SHA256.items():
         samples, _ = espeak.say(maker.SENTENCES[s], maker.ACCENTS[accent], speakers[n], 1000 * n + s)
         assert hashlib.sha256(samples.tobytes()).hexdigest() == digest
-        wave, sounds = maker.make_clip(
+        wave, phones = maker.make_clip(
             espeak, maker.ACCENTS[accent], speakers[n], maker.SENTENCES[s], 1000 * n + s
         )
         committed, _ = sf.read(BUNDLED / f"clips/{accent}/{speakers[n].name}_s{s:02d}.ogg")
@@ -148,7 +148,7 @@ def test_recordings_stay_where_a_generator_cannot_start(tmp_path, monkeypatch, m
     assert kept.exists()
 
 
-def test_a_learner_drops_the_sounds_that_the_first_language_lacks():
+def test_a_learner_drops_the_phones_that_the_first_language_lacks():
     sys.path.insert(0, str(ROOT / "data"))
     import make_accents_mini as maker
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 import soundfile as sf
-
-from conftest import RATE, ROOT, tone
+from helpers import RATE, ROOT, tone
 
 
 def run(*argv: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
@@ -41,7 +40,7 @@ def test_an_installed_wheel_predicts_a_clip(installed, tmp_path):
     answer = run("accentlib", "predict", "my.wav", cwd=tmp_path, PYTHONPATH=str(installed))
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr.startswith("real_speech: ")
-    command = [sys.executable, "-c", "import accentlib.checkpoint as c; print(c.SHIPPED)"]
+    command = [sys.executable, "-c", "import accentlib.network.checkpoint as c; print(c.SHIPPED)"]
     place = subprocess.run(
         command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(installed)}, capture_output=True, text=True
     )

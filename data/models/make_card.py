@@ -15,8 +15,14 @@ import numpy as np
 import pandas as pd
 
 from accentlib import embed, load_model, read_corpus
-from accentlib.crossvalidation import NETWORK, by_speaker, figures_of, read_predictions, report_figures
-from accentlib.metrics import classification_metrics, reliability, speaker_interval
+from accentlib.embeddings.metrics import classification_metrics, reliability, speaker_interval
+from accentlib.experiments.crossvalidate import (
+    NETWORK,
+    by_speaker,
+    figures_of,
+    read_predictions,
+    report_figures,
+)
 from accentlib.plots import plot_confusion, plot_reliability
 
 MODELS = Path(__file__).parents[2] / "accentlib" / "models"

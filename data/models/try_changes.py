@@ -14,21 +14,21 @@ from pathlib import Path
 import pandas as pd
 
 from accentlib import Config
-from accentlib.crossvalidation import NETWORK, cross_validate
+from accentlib.experiments.crossvalidate import NETWORK, cross_validate
 
 HERE = Path(__file__).parent
-SMALL = {"kernel_size": 64, "max_epochs": 120}
+SMALL = {"channels": 64, "max_epochs": 120}
 CHANGES = {
     "as it is": {},
     "as it is, seed 2": {"seed": 2},
     "as it is, seed 3": {"seed": 3},
-    "no sounds": {"sound_weight": 0.0},
-    "sounds, weight 1": {"sound_weight": 1.0},
-    "sounds, weight 30": {"sound_weight": 30.0},
-    "128 channels": {"kernel_size": 128},
-    "heads 1": {"heads_number": 1},
-    "heads 16": {"heads_number": 16},
-    "heads dropped, 0.3": {"mask_prob": 0.3},
+    "no phones": {"phone_weight": 0.0},
+    "phones, weight 1": {"phone_weight": 1.0},
+    "phones, weight 30": {"phone_weight": 30.0},
+    "128 channels": {"channels": 128},
+    "heads 1": {"heads": 1},
+    "heads 16": {"heads": 16},
+    "heads dropped, 0.3": {"head_drop": 0.3},
     "multi-head attention": {"pooling_method": "MHA"},
     "attention": {"pooling_method": "Attention"},
     "statistics": {"pooling_method": "Statistics"},
@@ -37,17 +37,17 @@ CHANGES = {
     "no change of vocal tract": {"tract_range": 0.0},
     "none of the three": {"spec_augment": False, "speed_range": 0.0, "tract_range": 0.0},
     "cmvn": {"normalization": "cmvn"},
-    "windows of 2 s": {"window_size": 2.0},
-    "windows of 8 s": {"window_size": 8.0},
+    "windows of 2 s": {"crop_seconds": 2.0},
+    "windows of 8 s": {"crop_seconds": 8.0},
     "random windows, 2 to 4 s": {"random_slicing": True},
     "accents drawn equally": {"balance": "sampling"},
     "dropout 0.3": {"dropout": 0.3},
     "no weight decay": {"weight_decay": 0.0},
     "weight decay 0.2": {"weight_decay": 0.2},
-    "cross-entropy (no margin)": {"margin_factor": 0.0},
-    "cross-entropy, scale 10": {"margin_factor": 0.0, "scaling_factor": 10.0},
-    "margin 0.4": {"margin_factor": 0.4},
-    "margin 0.4, annealed": {"margin_factor": 0.4, "annealing": True},
+    "cross-entropy (no margin)": {"margin": 0.0},
+    "cross-entropy, scale 10": {"margin": 0.0, "scale": 10.0},
+    "margin 0.4": {"margin": 0.4},
+    "margin 0.4, annealed": {"margin": 0.4, "annealing": True},
     "no averaged weights": {"weight_averaging": 0.0},
     "VGG3L": {"front_end": "VGG3L"},
 }
@@ -66,7 +66,7 @@ def main() -> None:
         config = Config.real_speech(**(SMALL | CHANGES[name]))
         fold = arguments.run / name.replace(" ", "_") / "fold0"
         fold.mkdir(parents=True, exist_ok=True)
-        for kept in ("sounds.csv", "baselines.csv"):  # which no change touches: made once
+        for kept in ("phones.csv", "baselines.csv"):  # which no change touches: made once
             if (arguments.run / kept).is_file() and not (fold / kept).is_file():
                 shutil.copy(arguments.run / kept, fold)
         seed = config.seed if "seed" in CHANGES[name] else 1
@@ -78,7 +78,7 @@ def main() -> None:
             seeds=[seed],
             readings=arguments.readings,
         )[1]
-        for kept in ("sounds.csv", "baselines.csv"):
+        for kept in ("phones.csv", "baselines.csv"):
             if not (arguments.run / kept).is_file():
                 shutil.copy(fold / kept, arguments.run)
         of = {unit: figures[unit][NETWORK] for unit in ("clip", "speaker")}

@@ -9,8 +9,8 @@ from published import Network
 
 from accentlib.config import Config
 from accentlib.device import keep_freed_memory
-from accentlib.embeddings import forward_log_mels
-from accentlib.model import AccentNet
+from accentlib.embeddings.inference import forward_log_mels
+from accentlib.network.accent_net import AccentNet
 
 CLIPS = 300
 

@@ -12,7 +12,7 @@ import soundfile as sf
 from published import extract
 
 from accentlib.config import Config
-from accentlib.store import open_store
+from accentlib.features.store import open_store
 
 SOME = 400  # clips of which the slow ways show what they take
 
@@ -30,7 +30,7 @@ def with_librosa(clips, folder):
     for i, path in enumerate(clips["path"]):
         wave, rate = sf.read(path, dtype="float32")
         mel = librosa.feature.melspectrogram(
-            y=wave, sr=rate, n_fft=512, hop_length=160, win_length=400, window="hamming", center=False, power=1.0,
+            y=wave, sr=rate, n_fft=512, hop_seconds=160, window_seconds=400, window="hamming", center=False, power=1.0,
             n_mels=80, norm=None,
         )  # fmt: skip
         np.save(folder / f"{i}.npy", np.log(np.maximum(1, 32768 * mel)).astype(np.float32))

@@ -8,12 +8,12 @@ import pytest
 
 PROGRAM = """
 import sys, time, pandas as pd, torch
-from accentlib import distributed
+from accentlib.training import processes as distributed
 from accentlib.config import Config
-from accentlib.training import Trainer
+from accentlib.training.loop import Trainer
 distributed.connect()
 torch.set_num_threads(2 // distributed.world_size())
-config = Config(sample_rate=16_000, kernel_size=64, batch_size=32, gradient_accumulation=1, num_workers=0)
+config = Config(sample_rate=16_000, channels=64, batch_size=32, gradient_accumulation=1, num_workers=0)
 trainer = Trainer(pd.read_csv(sys.argv[1]), config, sys.argv[2], progress=False)
 started = None
 for i, batch in enumerate(trainer.loader):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from accentlib.config import Config
-from accentlib.features import made_with
-from accentlib.store import _header
+from accentlib.features.log_mel import made_with
+from accentlib.features.store import _header
 
 CLIPS, FRAMES = 100_000, 60
 
@@ -32,14 +32,14 @@ import sys; sys.path.insert(0, {benchmarks!r})
 import pandas as pd, torch
 from store_vs_pickles import memory
 from accentlib.config import Config
-from accentlib.training import Trainer
+from accentlib.training.loop import Trainer
 torch.set_num_threads(2)
 table = pd.DataFrame({{"path": [f"/nowhere/{{i}}" for i in range({clips})]}})
 table["accent"] = ["a" if i % 2 else "b" for i in range({clips})]
 table["speaker"] = [f"s{{i // 10}}" for i in range({clips})]
 table["split"] = ["validation" if i % 100 == 0 else "train" for i in range({clips})]
 most = 0
-trainer = Trainer(table, Config.laptop(sample_rate=16_000, window_size=0.5, max_epochs=1), {folder!r}, progress=False)
+trainer = Trainer(table, Config.laptop(sample_rate=16_000, crop_seconds=0.5, max_epochs=1), {folder!r}, progress=False)
 for i, batch in enumerate(trainer.loader):
     trainer.forward_backward(*batch)
     trainer.update(1)

@@ -6,15 +6,15 @@ import time
 import numpy as np
 import pytest
 import torch
+from helpers import BUNDLED
 from published import Network, Pickles, train_step
 from sklearn.metrics import balanced_accuracy_score
 
 from accentlib.config import Config
-from accentlib.corpus import read_corpus, select
-from accentlib.features import normalise
-from accentlib.store import open_store
-from accentlib.training import Trainer
-from conftest import BUNDLED
+from accentlib.corpora.table import read_corpus, select
+from accentlib.features.log_mel import normalise
+from accentlib.features.store import open_store
+from accentlib.training.loop import Trainer
 
 
 def train_ours(folder, epochs):

@@ -13,9 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from accentlib.config import Config
 from accentlib.device import get_device, get_precision
-from accentlib.model import AccentNet
-from accentlib.store import open_store
-from accentlib.training import Trainer
+from accentlib.features.store import open_store
+from accentlib.network.accent_net import AccentNet
+from accentlib.training.loop import Trainer
 
 BATCH, STEPS, SECONDS = 32, 8, 3.5
 
@@ -49,8 +49,8 @@ def published_steps(clips, pickles, folder, channels):
 
 def our_steps(clips, pickles, folder, channels, precision):
     config = Config(
-        sample_rate=16_000, kernel_size=channels, batch_size=BATCH, window_size=SECONDS, gradient_accumulation=1,
-        mask_prob=0.0, precision=precision, num_workers=0,
+        sample_rate=16_000, channels=channels, batch_size=BATCH, crop_seconds=SECONDS, gradient_accumulation=1,
+        head_drop=0.0, precision=precision, num_workers=0,
     )  # fmt: skip
     trainer = Trainer(clips, config, folder, progress=False)
     batches = iter(trainer.loader)
@@ -94,9 +94,9 @@ def test_training(benchmark, clips, pickles, tmp_path, way, channels, precision,
 
 def gflop(channels):
     """What an utterance takes, forward and backward."""
-    model = AccentNet(Config(kernel_size=channels), list("abcdef"))
+    model = AccentNet(Config(channels=channels), list("abcdef"))
     with FlopCounterMode(display=False) as counter:
-        model(torch.zeros(2, round(SECONDS * 100), 80), None, torch.zeros(2, dtype=torch.long)).backward()
+        model(torch.zeros(2, round(SECONDS * 100), 80), None, torch.zeros(2, dtype=torch.long))[1].backward()
     return counter.get_total_flops() / 2e9
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
-from accentlib.corpus import read_corpus
+from accentlib.corpora.table import read_corpus
 
 BUNDLED = Path(__file__).parents[2] / "data" / "accents_mini"
 SECONDS = 3.2

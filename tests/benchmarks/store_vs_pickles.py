@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from accentlib.config import Config
-from accentlib.corpus import read_corpus
-from accentlib.features import made_with, normalise
-from accentlib.store import FeatureStore, _header, open_store, read_index
+from accentlib.corpora.table import read_corpus
+from accentlib.features.log_mel import made_with, normalise
+from accentlib.features.store import FeatureStore, _header, open_store, read_index
 
 FRAMES = 300  # 3 s
 ROOT = Path(__file__).parents[2]

@@ -3,10 +3,10 @@
 import shutil
 
 import pytest
+from helpers import ROOT
 
-from accentlib.__main__ import main
-from accentlib.corpus import read_corpus, select
-from conftest import ROOT
+from accentlib.cli import main
+from accentlib.corpora.table import read_corpus, select
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-
-from conftest import ROOT
+from helpers import ROOT
 
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 VOICE = "07_try_your_voice.ipynb"

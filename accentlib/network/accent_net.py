@@ -1,0 +1,148 @@
+"""Log-mels to an accent embedding: front end, pooling, fully connected layers, AM-Softmax."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..config import Config
+from .am_softmax import AMSoftmax, phone_loss
+from .padding import frame_mask
+from .pooling import Weights, make_pooling
+from .resnet import ResNet34
+from .vgg import VGG
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What makes a model's probabilities honest; :func:`accentlib.calibrate` fits it on validation speakers."""
+
+    temperature: float = 1.0  # divides the logits
+    window_gain: float = 0.0  # mean logits of n windows are multiplied by n ** window_gain
+    unsure_below: float = 0.0  # answers with a lower probability are "unsure"
+
+
+class AccentNet(nn.Module):
+    """Front end, pooling, embedding layers and AM-Softmax.
+
+    Parameters
+    ----------
+    config : Config
+        Front end, pooling and sizes.
+    labels : list of str
+        Accent names; the position in the list is the class number.
+    phones : list of str
+        Names of the phones that the front end learns as a second task; often none.
+    """
+
+    def __init__(self, config: Config, labels: list[str], phones: Sequence[str] = ()):
+        super().__init__()
+        self.config, self.labels, self.phones = config, list(labels), list(phones)
+        self.calibration = Calibration()
+        self.trained_on: frozenset[int] | None = frozenset()  # fingerprints of training clips; None: unknown
+        size = config.embedding_size
+        self.front_end = ResNet34(config) if config.front_end == "ResNet34" else VGG(config)
+        self.pooling = make_pooling(
+            config.pooling_method, config.encoder_size, config.heads, config.head_drop
+        )
+        self.fc1 = nn.Linear(self.pooling.output_size, size)
+        self.fc2 = nn.Linear(size, size)
+        self.norm = nn.BatchNorm1d(size)
+        self.fc3 = nn.Linear(size, size)
+        self.am_softmax = AMSoftmax(size, len(labels), config.scale, config.margin, config.annealing)
+        if self.phones:
+            self.phone_layer = nn.Linear(config.encoder_size, len(self.phones))
+        self.to(memory_format=torch.channels_last)
+
+    def encode(
+        self, log_mels: torch.Tensor, lengths: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Output of the front end, ``(batch, steps, size)`` with 8, 16 or 32 frames a step, and its lengths.
+
+        Parameters
+        ----------
+        log_mels : torch.Tensor
+            ``(batch, frames, mels)``, normalised.
+        lengths : torch.Tensor, optional
+            ``(batch,)``, frames of each utterance; None: nothing is padded.
+        """
+        if lengths is not None:
+            lengths = torch.as_tensor(lengths, device=log_mels.device)
+        encoded, lengths = self.front_end(log_mels, lengths)
+        if lengths is None:
+            lengths = torch.full(encoded.shape[:1], encoded.shape[1], device=encoded.device)
+        return encoded, lengths
+
+    def pool(self, encoded: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, Weights]:
+        """The embedding ``(batch, embedding)`` and the attention weights, from the front end's output."""
+        pooled, weights = self.pooling(encoded.float(), frame_mask(lengths, encoded.shape[1]))
+        x = F.relu(self.fc1(self._drop(pooled)))  # (batch, embedding)
+        return self.norm(F.relu(self.fc2(self._drop(x)))), weights  # (batch, embedding)
+
+    def _drop(self, x: torch.Tensor) -> torch.Tensor:
+        return F.dropout(x, self.config.dropout, self.training)
+
+    def attend(
+        self, log_mels: torch.Tensor, lengths: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, Weights]:
+        """The embedding ``(batch, embedding)`` and the attention weights that made it."""
+        return self.pool(*self.encode(log_mels, lengths))
+
+    def embed(self, log_mels: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        """The embedding ``(batch, embedding)``: after the second layer's ReLU and batch norm."""
+        return self.attend(log_mels, lengths)[0]
+
+    def cosines(self, embedding: torch.Tensor) -> torch.Tensor:
+        """Cosines between embeddings and accents, ``(batch, accents)``."""
+        return self.am_softmax.cosines(self.fc3(self._drop(embedding)))
+
+    def logits(self, log_mels: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        """Scaled cosines ``(batch, accents)``, without a margin."""
+        return self(log_mels, lengths)[0]
+
+    def forward(
+        self,
+        log_mels: torch.Tensor,
+        lengths: torch.Tensor | None = None,
+        targets: torch.Tensor | None = None,
+        *,
+        step: int = 0,
+        class_weights: torch.Tensor | None = None,
+        phones: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Logits (scaled cosines, without a margin) ``(batch, accents)``, and the loss, None without targets.
+
+        The loss is AM-Softmax's after ``step`` updates, weighted by class if ``class_weights`` ``(accents,)``
+        are given. With ``phones`` ``(batch, frames)``, ``phone_weight`` times :func:`phone_loss` is added.
+        """
+        encoded, lengths = self.encode(log_mels, lengths)
+        cosines = self.cosines(self.pool(encoded, lengths)[0])
+        logits = self.am_softmax.scale * cosines
+        if targets is None:
+            return logits, None
+        loss = F.cross_entropy(self.am_softmax.margin_logits(cosines, targets, step), targets, class_weights)
+        if phones is not None:
+            own = phone_loss(self.phone_layer(encoded), phones, self.config.frames_a_step)
+            loss = loss + self.config.phone_weight * own
+        return logits, loss
+
+    def phone_probabilities(
+        self, log_mels: torch.Tensor, lengths: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Phone probabilities ``(batch, steps, phones)`` of a model that learned phones."""
+        return self.phone_layer(self.encode(log_mels, lengths)[0]).float().softmax(dim=-1)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode, and afterwards each of its modules back into its own mode."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

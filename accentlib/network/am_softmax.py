@@ -1,0 +1,66 @@
+"""The losses: AM-Softmax for accents, and cross-entropy of phones.
+
+Wang et al., Additive Margin Softmax for Face Verification, arXiv 1801.05599, equation 6.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class AMSoftmax(nn.Module):
+    """Cross-entropy of scaled cosines, where the true class is handicapped by a margin.
+
+    Parameters
+    ----------
+    size, classes : int
+        Size of the vectors, number of classes.
+    scale, margin : float
+        s and m of the paper.
+    annealing : bool
+        Raise the margin during training: ``m / (1 + alpha)`` with ``alpha = 1000 / (1 + 1e-4 step)^2``.
+    """
+
+    def __init__(self, size: int, classes: int, scale: float, margin: float, annealing: bool = False):
+        super().__init__()
+        self.scale, self.margin, self.annealing = scale, margin, annealing
+        self.weight = nn.Parameter(torch.empty(size, classes))
+        nn.init.xavier_normal_(self.weight)
+
+    def cosines(self, x: torch.Tensor) -> torch.Tensor:
+        """Cosine of each vector ``(batch, size)`` to each class: ``(batch, classes)``, float32."""
+        with torch.autocast(x.device.type, enabled=False):
+            return F.normalize(x.float(), dim=1) @ F.normalize(self.weight, dim=0)
+
+    def margin_at(self, step: int) -> float:
+        """The margin after ``step`` updates."""
+        return self.margin / (1 + 1000 / (1 + 1e-4 * step) ** 2) if self.annealing else self.margin
+
+    def margin_logits(self, cosines: torch.Tensor, targets: torch.Tensor, step: int = 0) -> torch.Tensor:
+        """``s (cos - m [true class])``, ``(batch, classes)``."""
+        return self.scale * (cosines - self.margin_at(step) * F.one_hot(targets, cosines.shape[1]))
+
+
+def phone_loss(logits: torch.Tensor, phones: torch.Tensor, frames_a_step: int) -> torch.Tensor:
+    """Cross-entropy of phone classification, a scalar.
+
+    A step of the encoder lasts several frames; its target is each phone's share of them. Learning phones and
+    accents together helped most in the Accented English Speech Recognition Challenge 2020 (arXiv 2102.10233).
+
+    Parameters
+    ----------
+    logits : torch.Tensor
+        ``(batch, steps, phones)``.
+    phones : torch.Tensor
+        ``(batch, frames)``, phone numbers, negative where unknown. Steps without a known phone do not count.
+    frames_a_step : int
+        ``steps`` times this is ``frames``, or a little more.
+    """
+    steps, classes = logits.shape[1:]
+    phones = F.pad(phones, (0, steps * frames_a_step - phones.shape[1]), value=-1)
+    known = (phones >= 0).unsqueeze(-1)
+    shares = (F.one_hot(phones.clamp(min=0), classes) * known).float()  # (batch, frames, phones)
+    shares = shares.unflatten(1, (steps, frames_a_step)).sum(2)  # (batch, steps, phones)
+    counts = shares.sum(-1, keepdim=True)  # (batch, steps, 1)
+    losses = -(shares / counts.clamp(min=1) * logits.float().log_softmax(-1)).sum(-1)  # (batch, steps)
+    return losses.sum() / (counts > 0).sum().clamp(min=1)

@@ -1,0 +1,218 @@
+"""Checkpoints of plain types, written whole or not at all, and read without running code."""
+
+import argparse
+import dataclasses
+import warnings
+import zipfile
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from ..config import Config, InputError, reason
+from ..files import fingerprint, is_file, replacing
+from .accent_net import AccentNet, Calibration
+
+FORMAT = 1
+RANGES = {"temperature": (1e-3, 1e3), "window_gain": (0, 1), "unsure_below": (0, 1)}  # of a Calibration
+MODELS = resources.files("accentlib") / "models"
+SHIPPED = MODELS / "real_speech.pt"
+NAMED = {"real_speech": SHIPPED, "accents_mini": MODELS / "accents_mini.pt"}
+
+
+class _Undrawn(TorchFunctionMode):
+    """Skip ``normal_`` on the meta device: it would import torch's compiler (2 s)."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        return args[0] if func is torch.Tensor.normal_ else func(*args, **(kwargs or {}))
+
+
+def empty_model(config: Config, labels: list[str], phones: Sequence[str] = ()) -> AccentNet:
+    """A model without memory for its weights, to be filled by :func:`load_weights`.
+
+    Raises InputError if the configuration's sizes are beyond any memory.
+    """
+    try:
+        with torch.device("meta"), _Undrawn():
+            return AccentNet(config, labels, phones)
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"no model has such sizes ({reason(error)})") from None
+
+
+def load_weights(model: AccentNet, weights: dict[str, torch.Tensor], *, name: str) -> None:
+    """Put weights into a model; ``name`` is their name in an error.
+
+    Raises InputError if a shape differs; it names both.
+    """
+    wanted = model.state_dict()
+    for key in dict.fromkeys([*wanted, *weights]):
+        here = tuple(wanted[key].shape) if key in wanted else "no such weight"
+        there = tuple(weights[key].shape) if key in weights else "no such weight"
+        if here != there:
+            raise InputError(f"{name}: {key} is {there} in the checkpoint and {here} in the model")
+    if next(model.parameters()).is_meta:  # takes memory for what is there, not for what a file claims
+        model.to_empty(device="cpu")
+    model.load_state_dict(weights)
+
+
+def save_checkpoint(path: str | Path, model: AccentNet, training: dict[str, Any] | None = None) -> None:
+    """Write a model, and the training state to resume from, to one file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Written under a temporary name and renamed: a reader never sees half a file.
+    model : AccentNet
+        Its weights, configuration, labels, phones, calibration and training fingerprints are stored.
+    training : dict, optional
+        Optimizer, counters and random states, of plain types and tensors.
+    """
+    content = {
+        "format": FORMAT, "config": model.config.to_dict(), "labels": model.labels, "phones": model.phones,
+        "calibration": dataclasses.asdict(model.calibration),
+        "trained_on": None if model.trained_on is None else torch.tensor(sorted(model.trained_on)),
+        "model": model.state_dict(), "training": training,
+    }  # fmt: skip
+    _write(path, content)
+
+
+def save_calibrated(path: str | Path, model: AccentNet) -> None:
+    """Write a model's calibration into its checkpoint; the rest of the file stays."""
+    _write(path, read_checkpoint(path) | {"calibration": dataclasses.asdict(model.calibration)})
+
+
+def _write(path: str | Path, content: dict[str, Any]) -> None:
+    buffer = BytesIO()  # PyTorch's own error on a full disk does not say that it is full
+    torch.save(content, buffer)
+    with replacing(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Content of a checkpoint, on the CPU.
+
+    Raises InputError if the file is missing, damaged, holds more than plain types, or is no checkpoint.
+    """
+    return _check_format(_load_plain(Path(path)), path)
+
+
+def read_training(path: str | Path) -> dict[str, Any]:
+    """Content of a checkpoint to resume from, which may be a published ``.chkpt``.
+
+    Raises InputError as :func:`read_checkpoint`, or if a published one contradicts its settings.
+    """
+    content = _load_plain(Path(path))
+    if not _is_published(content):
+        return _check_format(content, path)
+    from ..published.weights import published_training
+
+    try:
+        return published_training(content)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _is_published(content: dict[str, Any]) -> bool:
+    return isinstance(content.get("settings"), argparse.Namespace) and isinstance(content.get("model"), dict)
+
+
+def _check_format(content: dict[str, Any], path: str | Path) -> dict[str, Any]:
+    """The content under the names of this version, if it is that of a checkpoint."""
+    kinds = {"format": int, "config": dict, "labels": list, "phones": list, "model": dict}
+    content = {"phones": content.get("sounds", []), **content}  # their name until version 0.1
+    fits = "training" in content and all(isinstance(content.get(k), kind) for k, kind in kinds.items())
+    if not fits or content["format"] != FORMAT:
+        raise InputError(f"{path}: not a checkpoint of accentlib (format {FORMAT})")
+    names = [*content["labels"], *content["phones"], *content["config"], *content["model"]]
+    if not content["labels"] or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path}: damaged (its labels, phones, options and weights have no names)")
+    if not all(isinstance(weight, torch.Tensor) for weight in content["model"].values()):
+        raise InputError(f"{path}: damaged (its weights are not tensors)")
+    return {name: _renamed(value) for name, value in content.items()}
+
+
+def _renamed(value: Any) -> Any:
+    """Weights of version 0.1, at any depth of a checkpoint, under the names of this one."""
+    if not isinstance(value, dict):
+        return value
+    rename = {name: name.replace("sound_layer.", "phone_layer.") for name in value if isinstance(name, str)}
+    return {rename.get(name, name): _renamed(of) for name, of in value.items()}
+
+
+def _load_plain(path: Path) -> dict[str, Any]:
+    """A dict of weights and plain types; the one class allowed is the namespace of published settings."""
+    if path.is_dir():
+        raise InputError(f"{path}: a folder; the model of a run is best.pt in it")
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint")
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),  # about pickle formats that are refused anyway
+            torch.serialization.safe_globals([argparse.Namespace]),
+        ):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            if zipfile.is_zipfile(path):  # PyTorch checks no sums
+                with zipfile.ZipFile(path) as archive:
+                    assert archive.testzip() is None
+    except Exception:  # a damaged file can raise nearly anything
+        raise InputError(
+            f"{path}: not a readable checkpoint (damaged, or it holds more than weights and plain types)"
+        ) from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a checkpoint (it holds a {type(content).__name__})")
+    return content
+
+
+def load_model(path: str | Path = SHIPPED) -> AccentNet:
+    """The model of a checkpoint, on the CPU and in evaluation mode; by default the one for real speech.
+
+    Parameters
+    ----------
+    path : str or Path
+        A ``.pt`` of a run, a ``.chkpt`` of the published trainer, or, where no file has that name, a model of
+        the package: ``real_speech`` or ``accents_mini``.
+
+    Raises InputError if the checkpoint is not readable, or its weights do not fit its configuration.
+    """
+    named = NAMED.get(str(path))
+    content = _load_plain(named if named and not is_file(path) else Path(path))
+    if _is_published(content):
+        from ..published.weights import from_published
+
+        try:
+            return from_published(content["model"], vars(content["settings"]))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+    content = _check_format(content, path)
+    model = empty_model(Config.from_dict(content["config"]), content["labels"], content["phones"])
+    load_weights(model, content["model"], name=str(path))
+    if "calibration" in content:  # not in those of version 0.1 at first
+        model.calibration = _calibration(content["calibration"], path)
+    model.trained_on = trained_on(content)
+    return model.eval()
+
+
+def _calibration(stored: Any, path: str | Path) -> Calibration:
+    """The calibration that a checkpoint holds."""
+    if isinstance(stored, dict):
+        numbers = {name: stored.get(name) for name in RANGES}
+        if all(type(x) in (int, float) and RANGES[n][0] <= x <= RANGES[n][1] for n, x in numbers.items()):
+            return Calibration(**numbers)
+    raise InputError(f"{path}: its calibration {stored!r:.200} cannot be used")
+
+
+def trained_on(content: dict[str, Any]) -> frozenset[int] | None:
+    """Fingerprints (:func:`accentlib.files.fingerprint`) of a checkpoint's training clips; None if not stored."""
+    noted = content.get("trained_on")
+    return frozenset(noted.tolist()) if isinstance(noted, torch.Tensor) and noted.ndim == 1 else None
+
+
+def known_clips(model: AccentNet, paths: Iterable[str]) -> int | None:
+    """How many of these files the model was trained on; None if it does not know."""
+    if model.trained_on is None:
+        return None
+    return sum(fingerprint(path) in model.trained_on for path in paths)

@@ -1,0 +1,122 @@
+"""From a vector a step to one vector an utterance: statistics, attention, multi-head, double multi-head.
+
+Every pooling takes ``steps`` ``(batch, steps, size)`` and ``mask`` ``(batch, steps)``, true where a step is
+speech and not padding, and returns the pooled vector and the :class:`Weights` that made it.
+India, Safari and Hernando, Double Multi-Head Attention for Speaker Verification, arXiv 2007.13199.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+
+class Weights(NamedTuple):
+    """Attention weights. Both are None for statistics; only double attention weights the heads."""
+
+    frames: torch.Tensor | None = None  # (batch, steps, heads), sums to 1 over steps
+    heads: torch.Tensor | None = None  # (batch, heads), sums to 1 over heads
+
+
+class StatisticsPooling(nn.Module):
+    """Mean and standard deviation over steps: ``(batch, 2 * size)``."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.output_size = 2 * size
+
+    def forward(self, steps: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, Weights]:
+        weights = mask.unsqueeze(-1) / mask.sum(1).view(-1, 1, 1)  # (batch, steps, 1)
+        mean = (weights * steps).sum(1)  # (batch, size)
+        variance = (weights * (steps - mean.unsqueeze(1)) ** 2).sum(1)  # (batch, size)
+        # The floor keeps the square root's gradient finite where a value never changes.
+        return torch.cat([mean, variance.clamp(min=1e-6).sqrt()], dim=1), Weights()
+
+
+class AttentionPooling(nn.Module):
+    """One self-attention over steps, ``(batch, size)``; the scores are not scaled (section 2.1)."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.output_size = size
+        self.query = nn.Parameter(torch.empty(size, 1))
+        nn.init.xavier_normal_(self.query)
+
+    def forward(self, steps: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, Weights]:
+        scores = (steps @ self.query).masked_fill(~mask.unsqueeze(-1), -torch.inf)
+        weights = scores.softmax(dim=1)  # (batch, steps, 1)
+        return (weights * steps).sum(1), Weights(weights)
+
+
+class MultiHeadAttentionPooling(nn.Module):
+    """Each head attends over steps with a query of its own: ``(batch, size)`` (section 2.2, eq. 1 to 3).
+
+    The vector of a step is cut into heads of ``size / heads`` values; head j weights step t with the softmax
+    over t of ``h_tj . u_j / sqrt(heads)``. (The paper divides by the root of the head's size, the published
+    code by that of the number of heads. We follow the code, so that its weights mean the same here.)
+    """
+
+    def __init__(self, size: int, heads: int):
+        super().__init__()
+        self.heads, self.output_size = heads, size
+        self.query = nn.Parameter(torch.empty(size // heads, heads))
+        nn.init.xavier_normal_(self.query)
+
+    def contexts(self, steps: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Context vector of each head ``(batch, heads, size / heads)`` and weights ``(batch, steps, heads)``."""
+        split = steps.unflatten(-1, (self.heads, -1))  # (batch, steps, heads, size / heads)
+        scores = torch.einsum("bthd,dh->bth", split, self.query) / math.sqrt(self.heads)
+        weights = scores.masked_fill(~mask.unsqueeze(-1), -torch.inf).softmax(dim=1)
+        return torch.einsum("bth,bthd->bhd", weights, split), weights
+
+    def forward(self, steps: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, Weights]:
+        contexts, weights = self.contexts(steps, mask)
+        return contexts.flatten(1), Weights(weights)  # (batch, size)
+
+
+class DoubleMultiHeadAttentionPooling(nn.Module):
+    """Attention over the steps in each head, then over the heads: ``(batch, size / heads)`` (section 3, eq. 4 to 6).
+
+    In training, each head is dropped with probability ``head_drop`` before the second softmax.
+    """
+
+    def __init__(self, size: int, heads: int, head_drop: float):
+        super().__init__()
+        self.head_drop, self.output_size = head_drop, size // heads
+        self.frame_attention = MultiHeadAttentionPooling(size, heads)
+        self.query = nn.Parameter(torch.empty(size // heads, 1))
+        nn.init.xavier_normal_(self.query)
+
+    def forward(self, steps: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, Weights]:
+        contexts, frame_weights = self.frame_attention.contexts(steps, mask)
+        scores = (contexts @ self.query).squeeze(-1)  # (batch, heads)
+        if self.training:
+            scores = scores.masked_fill(dropped_heads(scores, self.head_drop), -torch.inf)
+        head_weights = scores.softmax(dim=1)  # (batch, heads)
+        return torch.einsum("bh,bhd->bd", head_weights, contexts), Weights(frame_weights, head_weights)
+
+
+def dropped_heads(scores: torch.Tensor, head_drop: float) -> torch.Tensor:
+    """Choose heads to drop, ``(batch, heads)`` bool: each with probability ``head_drop``, never all of a clip.
+
+    Independent drops would sometimes drop every head (and softmax gives NaN), and repairing that would change
+    the probability. So the number of dropped heads is ``head_drop * heads``, rounded up or down at random so
+    that its mean is exact, and they are drawn at random. ``1 - 1 / heads`` is the largest probability.
+    """
+    batch, heads = scores.shape
+    mean = min(head_drop * heads, heads - 1)
+    count = torch.floor(mean + torch.rand(batch, 1, device=scores.device))  # (batch, 1)
+    rank = torch.rand(batch, heads, device=scores.device).argsort(dim=1).argsort(dim=1)
+    return rank < count
+
+
+def make_pooling(method: str, size: int, heads: int, head_drop: float) -> nn.Module:
+    """The pooling of that name for step vectors of ``size`` values."""
+    if method == "Statistics":
+        return StatisticsPooling(size)
+    if method == "Attention":
+        return AttentionPooling(size)
+    if method == "MHA":
+        return MultiHeadAttentionPooling(size, heads)
+    return DoubleMultiHeadAttentionPooling(size, heads, head_drop)

@@ -1,0 +1,51 @@
+"""The VGG front end: log-mels to a vector every 8 or 16 frames (arXiv 2007.13199, section 2)."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..config import VGG_BLOCKS, Config
+from .padding import as_image, halved, zero_padding
+
+Lengths = torch.Tensor | None  # (batch,), frames of each utterance; None: nothing is padded
+
+
+class VGGBlock(nn.Module):
+    """Two 3x3 convolutions with ReLU, then max pooling that halves frames and mels (rounded up).
+
+    Padding is zeroed after each convolution: otherwise its bias would leak past an utterance's end, and
+    back through the next convolution. Batch norm, if any, follows the pooling, on a quarter of the values.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, batch_norm: bool):
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.norm = nn.BatchNorm2d(out_channels) if batch_norm else nn.Identity()
+
+    def forward(self, x: torch.Tensor, lengths: Lengths) -> tuple[torch.Tensor, Lengths]:
+        """``(batch, in, frames, mels)`` to ``(batch, out, frames / 2, mels / 2)``, and their lengths."""
+        x = zero_padding(F.relu(self.conv1(x), inplace=True), lengths)
+        x = zero_padding(self.conv2(x), lengths)
+        # ReLU after the maximum gives the same as before it, from a quarter of the values.
+        x = F.relu(F.max_pool2d(x, 2, ceil_mode=True), inplace=True)
+        lengths = halved(lengths)
+        return zero_padding(self.norm(x), lengths), lengths
+
+
+class VGG(nn.Module):
+    """3 or 4 blocks; the last has ``channels`` channels, each earlier one half of the next."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        blocks = VGG_BLOCKS[config.front_end]
+        sizes = [1] + [config.channels // 2**i for i in reversed(range(blocks))]
+        pairs = zip(sizes, sizes[1:], strict=False)
+        self.blocks = nn.ModuleList(VGGBlock(*pair, config.batch_norm) for pair in pairs)
+
+    def forward(self, log_mels: torch.Tensor, lengths: Lengths) -> tuple[torch.Tensor, Lengths]:
+        """``(batch, frames, mels)`` to ``(batch, steps, channels * mels / 2^blocks)``, and their lengths."""
+        x = as_image(log_mels, lengths)
+        for block in self.blocks:
+            x, lengths = block(x, lengths)
+        return x.transpose(1, 2).flatten(2), lengths  # (batch, steps, channels * mels)

@@ -1,0 +1,129 @@
+"""What people hand to predict and embed: files, waves of NumPy, PyTorch, librosa and soundfile, and mistakes."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile as sf
+import torch
+from helpers import RATE, tone
+
+from accentlib import embed, infer, predict
+from accentlib.config import InputError
+from accentlib.network.accent_net import AccentNet
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    from helpers import TINY
+
+    from accentlib.config import Config
+
+    return AccentNet(Config.laptop(sample_rate=RATE, **TINY), ["a", "b", "c"]).eval()
+
+
+WAVE = tone(300, 0.6)
+INT16 = np.round(WAVE * 32767).astype(np.int16)
+STEREO = np.stack([WAVE, WAVE], axis=1)  # (samples, channels), as soundfile gives it
+
+
+def as_file(subtype="FLOAT") -> io.BytesIO:
+    file = io.BytesIO()
+    sf.write(file, WAVE, RATE, format="WAV", subtype=subtype)
+    file.seek(0)
+    return file
+
+
+@pytest.mark.parametrize(
+    "clip",
+    [
+        (torch.from_numpy(WAVE), RATE),
+        (torch.from_numpy(WAVE)[None], RATE),  # torchaudio: channels first
+        (torch.from_numpy(STEREO.T.copy()), RATE),
+        (torch.from_numpy(WAVE).requires_grad_(), RATE),
+        (WAVE[None], RATE),
+        (STEREO, RATE),
+        (STEREO.T, RATE),
+        (WAVE.astype(np.float64), float(RATE)),
+        (WAVE.tolist(), np.int64(RATE)),
+        as_file(),
+        as_file().getvalue(),
+        bytearray(as_file().getvalue()),
+    ],
+    ids=[
+        "tensor", "tensor (1, n)", "tensor (2, n)", "tensor with gradient", "array (1, n)", "array (n, 2)",
+        "array (2, n)", "float64", "list of floats", "BytesIO", "bytes", "bytearray",
+    ],
+)  # fmt: skip
+def test_a_clip_in_memory_is_what_it_is_in_a_file(model, tmp_path, clip):
+    sf.write(tmp_path / "a.wav", WAVE, RATE, subtype="FLOAT")
+    expected = embed(model, tmp_path / "a.wav")
+    np.testing.assert_allclose(embed(model, clip), expected, atol=1e-5)
+    np.testing.assert_allclose(embed(model, [clip, clip])[1:], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["int16", "int32", "uint8"])
+def test_integer_samples_are_scaled_as_a_file_of_them_is(model, tmp_path, dtype):
+    subtype, scale, zero = {"int16": ("PCM_16", 2**15, 0), "int32": ("PCM_32", 2**31, 0), "uint8": ("PCM_U8", 128, 128)}[dtype]  # fmt: skip
+    sf.write(tmp_path / "a.wav", WAVE, RATE, subtype=subtype)
+    read, _ = sf.read(tmp_path / "a.wav")
+    samples = np.round(read * scale + zero).astype(dtype)
+    np.testing.assert_allclose(embed(model, (samples, RATE)), embed(model, tmp_path / "a.wav"), atol=1e-4)
+    np.testing.assert_allclose(embed(model, (torch.from_numpy(samples), RATE)), embed(model, (samples, RATE)))
+
+
+@pytest.mark.parametrize(
+    ("clips", "message"),
+    [
+        (WAVE, r"an array of shape \(9600,\) needs its sample rate; pass \(array, sample rate\)"),
+        (torch.from_numpy(WAVE), ".* needs its sample rate"),
+        ([WAVE], "clip 0: an array of shape .* needs its sample rate"),
+        ((RATE, WAVE), r"clip 0: .*pass \(wave, sample rate\)"),
+        ((np.append(WAVE, np.nan), RATE), r"clip 0: .*not numbers \(NaN or infinite\)"),
+        ((np.append(WAVE, np.inf).astype(np.float32), RATE), "clip 0: .*not numbers"),
+        ((np.zeros((40, 100)), RATE), r"clip 0: an array of shape \(40, 100\)"),
+        ((np.zeros((1, 1, 9600)), RATE), r"clip 0: an array of shape \(1, 1, 9600\)"),
+        ((np.float32(1), RATE), r"clip 0: an array of shape \(\)"),
+        ((INT16.astype(np.int64), RATE), "clip 0: samples of type int64"),
+        ((INT16.astype(np.float32), RATE), r"clip 0: samples reach .*\[-1, 1\].*32768"),
+        ((WAVE.astype(complex), RATE), "clip 0: samples of type complex128"),
+        ((WAVE, 0), "clip 0: a sample rate of 0"),
+        ((WAVE, np.nan), "clip 0: a sample rate of nan"),
+        ((np.zeros(RATE), RATE), "clip 0: silent"),
+        ((np.zeros(0), RATE), "clip 0: .*no samples"),
+        ((WAVE[:100], RATE), "clip 0: too short"),
+        (b"RIFF, it says", "clip 0: not readable as audio"),
+        (b"", "clip 0: empty"),
+        (as_file().getvalue()[:-2000], "clip 0: truncated"),
+        (io.StringIO("a"), "clip 0: .*binary"),
+        ([3.5], "clip 0: a float is not a clip"),
+        (None, "a NoneType is not a clip"),
+        ({"array": WAVE, "sampling_rate": RATE}, "a dict is not a clip"),
+        (pd.DataFrame({"file": ["a.wav"]}), "the table has no column 'path'"),
+    ],
+)
+def test_what_is_no_clip_is_refused_in_one_short_line(model, clips, message):
+    with pytest.raises(InputError, match=f"^{message}") as refused:
+        predict(model, clips)
+    assert len(str(refused.value)) < 200 and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("nothing", [[], (), pd.DataFrame({"path": []}), np.array([], dtype=str)])
+def test_no_clips_give_an_empty_table(model, nothing):
+    assert predict(model, nothing).columns.tolist() == ["path", "accent", "probability", "nearest"]
+    assert len(predict(model, nothing)) == 0 and embed(model, nothing).shape == (0, 12)
+
+
+def test_paths_come_in_any_sequence(model, tmp_path):
+    paths = [tmp_path / "a.wav", tmp_path / "b.wav"]
+    for path in paths:
+        sf.write(path, WAVE, RATE)
+    expected = list(map(str, paths))
+    for clips in (paths, tuple(paths), pd.Series(expected), np.array(expected), (p for p in paths)):
+        assert infer(model, clips).names == expected
+    with Path(paths[0]).open("rb") as file:  # an open file, from its beginning
+        file.read(10)
+        np.testing.assert_array_equal(embed(model, file), embed(model, paths[0]))

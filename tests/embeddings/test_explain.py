@@ -1,0 +1,93 @@
+"""Which phones carry the accent: attention to them, and what hiding them costs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers import RATE, tone
+
+from accentlib.corpora.phones import FramePhones
+from accentlib.embeddings.explain import attention_by_phone, frame_attention, hidden, hide_phones
+from accentlib.features.log_mel import normalise, wave_log_mel
+from accentlib.network.accent_net import AccentNet
+
+LOG_MELS = np.random.default_rng(0).normal(5, 2, (96, 80)).astype(np.float32)
+
+
+def make_model(config) -> AccentNet:
+    torch.manual_seed(0)
+    return AccentNet(config, ["a", "b"]).eval()
+
+
+def test_attention_is_relative_to_an_even_one(tiny):
+    model = make_model(tiny)
+    relative = frame_attention(model, LOG_MELS)
+    assert relative.shape == (96, tiny.heads + 1)
+    np.testing.assert_allclose(relative.mean(axis=0), 1, rtol=1e-5)
+    assert relative.std() > 0
+    with torch.inference_mode():
+        log_mels = torch.from_numpy(normalise(LOG_MELS))[None]
+        weights = model.attend(log_mels)[1]
+    together = (weights.frames[0] @ weights.heads[0]).numpy() * 6  # steps
+    np.testing.assert_allclose(relative[::16, -1], together, rtol=1e-4)
+    torch.nn.init.zeros_(model.pooling.frame_attention.query)
+    np.testing.assert_allclose(frame_attention(model, LOG_MELS), 1, rtol=1e-5)
+    mha = make_model(tiny.replace(pooling_method="MHA"))
+    heads = frame_attention(mha, LOG_MELS)
+    np.testing.assert_allclose(heads[:, -1], heads[:, :-1].mean(axis=1), rtol=1e-5)
+
+
+def test_attention_by_phone_is_the_mean_of_its_frames(tiny):
+    model = make_model(tiny)
+    start = tiny.n_fft / 2 / RATE - 0.005
+    rows = [("x", 0, 16), ("y", 16, 48), ("x", 48, 64), ("z", 200, 210)]  # z is past the end
+    table = pd.DataFrame(
+        {"path": "p", "start": start + 0.01 * a, "end": start + 0.01 * b, "phone": name}
+        for name, a, b in rows
+    )
+    found = attention_by_phone(
+        model, pd.DataFrame({"path": ["p"]}), {"p": LOG_MELS}, FramePhones(table, tiny)
+    )
+    relative = frame_attention(model, LOG_MELS)
+    expected = {"x": relative[[*range(16), *range(48, 64)]], "y": relative[16:48]}
+    assert set(found["phone"]) == {"x", "y"} and found["all"].is_monotonic_decreasing
+    for name, frames in expected.items():
+        row = found[found["phone"] == name].iloc[0]
+        np.testing.assert_allclose(row["head 1":"all"].astype(float), frames.mean(axis=0), rtol=1e-5)
+        assert row["seconds"] == pytest.approx(0.32)
+
+
+def test_hidden_frames_are_zero_after_normalisation():
+    frames = np.zeros(96, bool)
+    frames[10:30] = True
+    x = normalise(hidden(LOG_MELS, frames))
+    assert np.abs(x[10:30]).max() < 1e-5 and np.abs(x[30:]).max() > 1
+    for nothing in (np.zeros(96, bool), np.ones(96, bool)):
+        assert hidden(LOG_MELS, nothing) is LOG_MELS
+
+
+def test_hiding_the_phone_that_differs_costs_most(tiny, monkeypatch):
+    """Two accents say all phones alike but one, and an ear compares the two pitches of that one."""
+    rng = np.random.default_rng(0)
+    clips, rows, store = [], [], {}
+    for n in range(24):
+        accent, order = "ab"[n % 2], rng.permutation(list("ais") * 4)
+        pitch = {"a": 200, "i": 2500 if accent == "a" else 1500, "s": 5000}
+        wave = np.concatenate([tone(pitch[s] * (1 + 0.01 * (n % 5)), 0.16, seed=n) for s in order])
+        store[f"{n}.wav"] = wave_log_mel(wave, tiny)
+        clips.append({"path": f"{n}.wav", "accent": accent})
+        rows += [(f"{n}.wav", 0.16 * i, 0.16 * (i + 1), phone) for i, phone in enumerate(order)]
+    low, high = (int(np.argmax(wave_log_mel(tone(pitch), tiny).mean(axis=0))) for pitch in (1500, 2500))
+
+    def ear(model, log_mels):
+        score = [x[:, high].std() - x[:, low].std() for x in map(normalise, log_mels)]
+        return None, np.stack([score, np.negative(score)], axis=1).astype(np.float32)
+
+    monkeypatch.setattr("accentlib.embeddings.explain.forward_log_mels", ear)
+    phones = FramePhones(pd.DataFrame(rows, columns=["path", "start", "end", "phone"]), tiny)
+    found = hide_phones(make_model(tiny), pd.DataFrame(clips), store, phones, ["a", "i", "s"])
+    assert found["phone"].iloc[0] == "i" and (found["clips"] == 24).all()
+    lost = found.set_index("phone")
+    assert lost.loc["i", "loss"] > 1.5 * max(
+        lost.loc["i", "control"], lost.loc["a", "loss"], lost.loc["s", "loss"]
+    )
