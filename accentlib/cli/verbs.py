@@ -361,7 +361,7 @@ def do_embed(arguments: argparse.Namespace) -> int:
         return report(answers.problems)
     output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as temporary, temporary.open("wb") as file:
-        np.savez(file, paths=np.array(answers.names, dtype=str), embeddings=answers.embeddings)
+        np.savez(file, paths=np.array(answers.ids, dtype=str), embeddings=answers.embeddings)
     return report(answers.problems)
 
 

@@ -31,7 +31,7 @@ CHUNK = 512  # files whose features are held in memory at once
 class Answers(NamedTuple):
     """What the network says of clips: a row a clip that could be read, in the given order."""
 
-    names: list[str]
+    ids: list[str]
     accents: list[str]  # the most probable accent of each clip
     embeddings: np.ndarray  # (clips, embedding), float32
     probabilities: np.ndarray  # (clips, accents), with the temperature of a calibrated model
@@ -174,7 +174,7 @@ def infer(
     nothing = [np.empty((0, size), np.float32) for size in (model.config.embedding_size, len(model.labels))]
     names, accents, embeddings, probabilities, problems = [], [], [nothing[0]], [nothing[1]], {}
     for part in parts:
-        names += part.names
+        names += part.ids
         accents += part.accents
         embeddings.append(part.embeddings)
         probabilities.append(part.probabilities)
@@ -261,7 +261,7 @@ def prediction_table(model: AccentNet, answers: Answers) -> pd.DataFrame:
     nearest, probability = answers.accents, answers.probabilities.max(axis=1, initial=0)
     return pd.DataFrame(
         {
-            "path": answers.names,
+            "path": answers.ids,
             "accent": np.where(probability < model.calibration.unsure_below, "unsure", nearest),
             "probability": probability.round(4),
             "nearest": nearest,

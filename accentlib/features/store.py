@@ -22,13 +22,17 @@ from filelock import FileLock, Timeout
 
 from ..config import Config, InputError
 from ..files import is_file, naming
-from ..published.pickles import read_made
 from .audio import AUDIO_SUFFIXES, native_rate
 from .log_mel import file_log_mel, made_with
 from .parallel import on_all_cores
 
 LET_GO = 256  # clips after which what was read is left to the page cache
 HEADER = 128  # bytes that NumPy gives the header of such an array, whatever its length
+
+
+def clip_ids(table: pd.DataFrame) -> list[str]:
+    """What the clips of a table are keyed by, everywhere: its column ``id``, or else their paths."""
+    return list(table["id" if "id" in table else "path"])
 
 
 class FeatureStore:
@@ -260,6 +264,8 @@ def corpus_sample_rate(paths: list[str]) -> int:
 def feature_rate(path: str) -> int:
     """The rate (Hz) of the audio that a feature file was made from; 0 if nothing says it."""
     audio = audio_beside(path)
+    from ..published.pickles import read_made  # only for a published feature file
+
     return read_made(path).get("sample_rate") or (native_rate(audio) if audio else 0)
 
 

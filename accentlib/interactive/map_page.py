@@ -80,9 +80,9 @@ def accent_map(
     """
     output = Path(output)
     answers = infer(model, table)
-    if not answers.names:
+    if not answers.ids:
         raise InputError(f"no clip could be read: {next(iter(answers.problems.values()), 'there is none')}")
-    rows = table.drop_duplicates("path").set_index("path").loc[answers.names].reset_index()
+    rows = table.drop_duplicates("path").set_index("path").loc[answers.ids].reset_index()
     rows["heard as"], rows["probability"] = (
         answers.accents,
         answers.probabilities.max(axis=1).astype(float),

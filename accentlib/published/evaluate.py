@@ -55,9 +55,9 @@ def score_pairs(model: AccentNet, pairs: pd.DataFrame) -> tuple[pd.DataFrame, di
         What is wrong with each file that could not be read; its pairs are left out.
     """
     answers = infer(model, list(dict.fromkeys([*pairs["a"], *pairs["b"]])))
-    read = pairs["a"].isin(answers.names) & pairs["b"].isin(answers.names)
+    read = pairs["a"].isin(answers.ids) & pairs["b"].isin(answers.ids)
     scored = pairs[read].reset_index(drop=True)
-    scored["score"] = table_scores(scored, answers.names, answers.embeddings)
+    scored["score"] = table_scores(scored, answers.ids, answers.embeddings)
     clients, impostors = (scored.loc[scored["client"] == kind, "score"].to_numpy() for kind in (True, False))
     if not len(clients) or not len(impostors):
         raise InputError("no pair of clients, or of impostors, could be read")

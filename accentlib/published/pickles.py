@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config import InputError, reason
+from ..config import FEATURE_FIELDS, Config, InputError, current_names, reason
 from ..files import is_file, replacing
 
 MARK = b"\naccentlib features "  # begins the line behind the array that says how it was made
@@ -131,3 +131,15 @@ def read_made(path: str | Path) -> dict[str, Any]:
         return json.loads(tail[tail.rindex(MARK) + len(MARK) :])
     except ValueError:
         return {}
+
+
+def read_made_with(path: str | Path, config: Config) -> np.ndarray:
+    """Log-mels ``(frames, n_mels)`` of a feature file.
+
+    Raises InputError as :func:`read_features`, or if the file says that it was made with other settings.
+    """
+    log_mels, made = read_features(path, config.n_mels), current_names(read_made(path))
+    for name in FEATURE_FIELDS:
+        if name in made and getattr(config, name) not in (0, made[name]):
+            raise InputError(f"{path}: was made with {name} {made[name]}, not {getattr(config, name)}")
+    return log_mels

@@ -123,7 +123,7 @@ def test_paths_come_in_any_sequence(model, tmp_path):
         sf.write(path, WAVE, RATE)
     expected = list(map(str, paths))
     for clips in (paths, tuple(paths), pd.Series(expected), np.array(expected), (p for p in paths)):
-        assert infer(model, clips).names == expected
+        assert infer(model, clips).ids == expected
     with Path(paths[0]).open("rb") as file:  # an open file, from its beginning
         file.read(10)
         np.testing.assert_array_equal(embed(model, file), embed(model, paths[0]))

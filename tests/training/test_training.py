@@ -215,7 +215,7 @@ def test_order_is_kept_and_problems_are_collected(trained, tmp_path):
     (folder / "cut.wav").write_bytes((folder / "low_0_0.wav").read_bytes()[:300])
     files = [folder / n for n in ("low_0_2.wav", "none.wav", "high_0_0.wav", "cut.wav", "low_0_0.wav")]
     answers = infer(model, files)
-    assert answers.names == [str(files[i]) for i in (0, 2, 4)]
+    assert answers.ids == [str(files[i]) for i in (0, 2, 4)]
     assert answers.accents == ["low", "high", "low"]
     assert list(answers.problems) == [str(files[1]), str(files[3])]
     with pytest.raises(InputError, match="none.wav: no such file\n.*cut.wav: truncated"):
