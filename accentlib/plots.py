@@ -123,7 +123,7 @@ def plot_reliability(
 ) -> Axes:
     """Accuracy over predicted probability: a point a bin, its area the clips in it.
 
-    Both tables are :func:`accentlib.embeddings.metrics.reliability` of the same clips, before and after calibration.
+    Both tables are those of ``embeddings.metrics.reliability``, before and after calibration.
     """
     ax = ax or plt.subplots(figsize=(4.2, 4.2))[1]
     ax.plot([0, 1], [0, 1], color="0.5", ls=":", lw=1, label="ideal")
@@ -139,7 +139,7 @@ def plot_reliability(
 
 
 def label_phones(phones: pd.DataFrame, ax: Axes) -> Axes:
-    """Write the phones of a clip (rows of a phone table) above a plot over time, with a line at each start."""
+    """Write the phones of a clip (rows of a phone table) above a plot over time, a line at each start."""
     for start, end, phone in phones[["start", "end", "phone"]].itertuples(index=False):
         ax.axvline(start, color="white", lw=0.4, alpha=0.6)
         ax.text(
@@ -178,7 +178,8 @@ def project_tsne(
 
     perplexity = min(perplexity, (len(embeddings) - 1) / 3)
     tsne = TSNE(perplexity=perplexity, metric="cosine", init="random", random_state=seed)
-    caption = f"one point = one clip; n = {len(embeddings)}, t-SNE, cosine, perplexity {perplexity:.3g}, seed {seed}"
+    caption = f"one point = one clip; n = {len(embeddings)}, t-SNE, cosine"
+    caption += f", perplexity {perplexity:.3g}, seed {seed}"
     return tsne.fit_transform(embeddings.astype(np.float64)), caption  # float64 as in cosine_scores
 
 

@@ -18,7 +18,7 @@ from .vgg import VGG
 
 @dataclass(frozen=True)
 class Calibration:
-    """What makes a model's probabilities honest; :func:`accentlib.calibrate` fits it on validation speakers."""
+    """Makes probabilities honest; :func:`accentlib.calibrate` fits it on validation speakers."""
 
     temperature: float = 1.0  # divides the logits
     window_gain: float = 0.0  # mean logits of n windows are multiplied by n ** window_gain

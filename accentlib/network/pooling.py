@@ -64,7 +64,7 @@ class MultiHeadAttentionPooling(nn.Module):
         nn.init.xavier_normal_(self.query)
 
     def contexts(self, steps: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Context vector of each head ``(batch, heads, size / heads)`` and weights ``(batch, steps, heads)``."""
+        """Context vectors ``(batch, heads, size / heads)`` and weights ``(batch, steps, heads)``."""
         split = steps.unflatten(-1, (self.heads, -1))  # (batch, steps, heads, size / heads)
         scores = torch.einsum("bthd,dh->bth", split, self.query) / math.sqrt(self.heads)
         weights = scores.masked_fill(~mask.unsqueeze(-1), -torch.inf).softmax(dim=1)
@@ -76,9 +76,9 @@ class MultiHeadAttentionPooling(nn.Module):
 
 
 class DoubleMultiHeadAttentionPooling(nn.Module):
-    """Attention over the steps in each head, then over the heads: ``(batch, size / heads)`` (section 3, eq. 4 to 6).
+    """Attention over the steps in each head, then over the heads (section 3, eq. 4 to 6).
 
-    In training, each head is dropped with probability ``head_drop`` before the second softmax.
+    Pools to ``(batch, size / heads)``. In training, each head is dropped with probability ``head_drop`` before the second softmax.
     """
 
     def __init__(self, size: int, heads: int, head_drop: float):
@@ -98,7 +98,7 @@ class DoubleMultiHeadAttentionPooling(nn.Module):
 
 
 def dropped_heads(scores: torch.Tensor, head_drop: float) -> torch.Tensor:
-    """Choose heads to drop, ``(batch, heads)`` bool: each with probability ``head_drop``, never all of a clip.
+    """Heads to drop, ``(batch, heads)`` bool: each with probability ``head_drop``, never all of a clip.
 
     Independent drops would sometimes drop every head (and softmax gives NaN), and repairing that would change
     the probability. So the number of dropped heads is ``head_drop * heads``, rounded up or down at random so
@@ -113,10 +113,10 @@ def dropped_heads(scores: torch.Tensor, head_drop: float) -> torch.Tensor:
 
 def make_pooling(method: str, size: int, heads: int, head_drop: float) -> nn.Module:
     """The pooling of that name for step vectors of ``size`` values."""
-    if method == "Statistics":
-        return StatisticsPooling(size)
-    if method == "Attention":
-        return AttentionPooling(size)
-    if method == "MHA":
-        return MultiHeadAttentionPooling(size, heads)
-    return DoubleMultiHeadAttentionPooling(size, heads, head_drop)
+    poolings = {
+        "Statistics": lambda: StatisticsPooling(size),
+        "Attention": lambda: AttentionPooling(size),
+        "MHA": lambda: MultiHeadAttentionPooling(size, heads),
+        "DoubleMHA": lambda: DoubleMultiHeadAttentionPooling(size, heads, head_drop),
+    }
+    return poolings[method]()
