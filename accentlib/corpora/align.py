@@ -108,10 +108,8 @@ def read_readings(readings: str | Path) -> dict[str, Reading]:
     readings = Path(readings)
     file = phones_file(readings if readings.is_dir() else readings.parent)
     if missing := [path for path in (readings, file) if not path.exists()]:
-        raise InputError(
-            f"{missing[0]}: no such file; readings are recordings of the texts in one folder with phones.csv,"
-            " the times of their phones (data/readings is an example)"
-        )
+        hint = "readings are recordings of the texts, beside their phones.csv (as in data/readings)"
+        raise InputError(f"{missing[0]}: no such file; {hint}")
     table = read_phones(file)
     if readings.is_file():
         table = table[table["path"] == str(readings.absolute())]

@@ -67,20 +67,17 @@ def common_voice(folder: Path, *, accent_column: str = "") -> pd.DataFrame:
 def vctk(folder: Path) -> Iterator[dict]:
     """``speaker-info.txt``, ``wav48_silence_trimmed/p225/p225_001_mic1.flac`` (0.92) or ``wav48/`` (0.80)."""
     info = below(folder, "speaker-info.txt")
-    speakers = {}
-    for line in info.read_text(encoding="utf-8", errors="replace").splitlines()[1:]:
-        fields = [*line.split(None, 4), ""]  # the region may be missing
-        if len(fields) > 4:
-            name, _, sex, accent, region = fields[:5]
-            name = name if name.startswith(("p", "s")) else f"p{name}"  # 0.80 has no p
-            speakers[name] = (accent, sex, region.strip())
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines()[1:]
+    table = [[*line.split(None, 4), ""] for line in lines]  # name, age, sex, accent, and perhaps a region
+    table = [fields for fields in table if len(fields) > 4]
+    speakers = {name if name[0] in "ps" else f"p{name}": more[:3] for name, _, *more in table}
     for path in sorted(below(info.parent, "wav48_silence_trimmed", "wav48").glob("*/*")):
         if path.suffix.lower() in (".flac", ".wav") and not path.stem.endswith("_mic2"):
             speaker = path.parent.name
-            accent, sex, region = speakers.get(speaker, ("", "", ""))
+            sex, accent, region = speakers.get(speaker, ("", "", ""))
             problem = "" if accent else "its speaker is not in speaker-info.txt"
             text = path.stem.removeprefix(f"{speaker}_").removesuffix("_mic1")
-            yield row(path, accent, speaker, problem, sex=sex, region=region, text=text)
+            yield row(path, accent, speaker, problem, sex=sex, region=region.strip(), text=text)
 
 
 def l2_arctic(folder: Path) -> Iterator[dict]:

@@ -117,7 +117,7 @@ def test_vctk(tmp_path):
         clip(root / "wav48_silence_trimmed" / name)
     (root / "speaker-info.txt").write_text(
         "ID  AGE  GENDER  ACCENTS  REGION COMMENTS \np225  23  F    English    Southern  England\n"
-        "s5  22  M    British    (mic2 files unavailable)\n"
+        "s5  22  M    British    (mic2 files unavailable)\n\np999 20\ns6  22  M    British\n"
     )
     rows = good(read_known("vctk", tmp_path))
     assert rows[["path", "accent", "speaker", "text"]].to_numpy().tolist() == [
