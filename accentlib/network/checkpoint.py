@@ -17,7 +17,6 @@ from ..config import Config, InputError, reason
 from ..files import fingerprint, is_file, replacing
 from .accent_net import AccentNet, Calibration
 
-FORMAT = 1
 RANGES = {"temperature": (1e-3, 1e3), "window_gain": (0, 1), "unsure_below": (0, 1)}  # of a Calibration
 MODELS = resources.files("accentlib") / "models"
 SHIPPED = MODELS / "real_speech.pt"
@@ -42,10 +41,9 @@ def empty_model(config: Config, labels: list[str], phones: Sequence[str] = ()) -
 
 def load_weights(model: AccentNet, weights: dict[str, torch.Tensor], *, name: str) -> None:
     """Put weights into a model. Raises InputError, which calls them ``name``, if a shape differs."""
-    wanted = model.state_dict()
-    for key in dict.fromkeys([*wanted, *weights]):
-        here = tuple(wanted[key].shape) if key in wanted else "no such weight"
-        there = tuple(weights[key].shape) if key in weights else "no such weight"
+    shapes = [{k: tuple(w.shape) for k, w in of.items()} for of in (model.state_dict(), weights)]
+    for key in dict.fromkeys([*shapes[0], *shapes[1]]):
+        here, there = (of.get(key, "no such weight") for of in shapes)
         if here != there:
             raise InputError(f"{name}: {key} is {there} in the checkpoint and {here} in the model")
     if next(model.parameters()).is_meta:  # takes memory for what is there, not for what a file claims
@@ -60,7 +58,7 @@ def save_checkpoint(path: str | Path, model: AccentNet, training: dict[str, Any]
     ``training`` holds optimizer, counters and random states, of plain types and tensors.
     """
     content = {
-        "format": FORMAT, "config": model.config.to_dict(), "labels": model.labels, "phones": model.phones,
+        "format": 1, "config": model.config.to_dict(), "labels": model.labels, "phones": model.phones,
         "calibration": dataclasses.asdict(model.calibration),
         "trained_on": None if model.trained_on is None else torch.tensor(sorted(model.trained_on)),
         "model": model.state_dict(), "training": training,
@@ -109,11 +107,13 @@ def _published(content: dict[str, Any], path: str | Path, *, training: bool) -> 
 
 def _check_format(content: dict[str, Any], path: str | Path) -> dict[str, Any]:
     """The content under the names of this version, if it is that of a checkpoint."""
-    kinds = {"format": int, "config": dict, "labels": list, "phones": list, "model": dict}
+    kinds = {"format": int, "config": dict, "labels": list, "phones": list, "model": dict, "training": object}
     content = {"phones": content.get("sounds", []), **content}  # their name until version 0.1
-    fits = "training" in content and all(isinstance(content.get(k), kind) for k, kind in kinds.items())
-    if not fits or content["format"] != FORMAT:
-        raise InputError(f"{path}: not a checkpoint of accentlib (format {FORMAT})")
+    if (
+        not all(k in content and isinstance(content[k], of) for k, of in kinds.items())
+        or content["format"] != 1
+    ):
+        raise InputError(f"{path}: not a checkpoint of accentlib (format 1)")
     names = [*content["labels"], *content["phones"], *content["config"], *content["model"]]
     if not content["labels"] or not all(isinstance(name, str) for name in names):
         raise InputError(f"{path}: damaged (its labels, phones, options and weights have no names)")
@@ -126,8 +126,8 @@ def _renamed(value: Any) -> Any:
     """Weights of version 0.1, at any depth of a checkpoint, under the names of this one."""
     if not isinstance(value, dict):
         return value
-    rename = {name: name.replace("sound_layer.", "phone_layer.") for name in value if isinstance(name, str)}
-    return {rename.get(name, name): _renamed(of) for name, of in value.items()}
+    new = {name: name.replace("sound_layer.", "phone_layer.") for name in value if isinstance(name, str)}
+    return {new.get(name, name): _renamed(of) for name, of in value.items()}
 
 
 def _load_plain(path: Path) -> dict[str, Any]:
