@@ -396,7 +396,7 @@ def test_memory_is_not_taken_for_sizes_that_are_only_claimed(tmp_path, tiny, cha
 def test_memory_is_not_taken_for_notes_that_are_only_numbered(tmp_path, note):
     """C's unpickler has room for all notes up to the highest number: here 256 MB, and 16 GB where it says so."""
     (tmp_path / "p").write_bytes(b"]" + note + b".")
-    with pytest.raises(InputError, match="a note numbered 16777216"):
+    with pytest.raises(InputError, match="memo index 16777216"):
         read_pickle(tmp_path / "p")
 
 
