@@ -29,7 +29,7 @@ def test_compare_trains_each_pooling_with_each_seed_and_goes_on(tmp_path, capsys
     assert "chance 33.3%" in out and "6 unseen speakers" in out and "± " in out
     assert err.count("DoubleMHA, seed 1") == 1  # the first seed was not trained again
     assert main([*argv, "1", "--learning_rate", "1"]) == 2
-    assert "was made with learning_rate 0.003, not 1.0" in capsys.readouterr().err
+    assert "were made with learning_rate 0.003, not 1.0" in capsys.readouterr().err
 
 
 def test_the_table_and_the_change_by_hand():
