@@ -27,8 +27,8 @@ LogMels = FeatureStore | Mapping[Any, np.ndarray]  # log-mels (frames, mels) by 
 
 
 def statistics(log_mels: np.ndarray, kind: str) -> np.ndarray:
-    """Statistics of one clip, ``(values,)``: mean and deviation of each band (kind ``log_mel``), or (``mfcc``)
-    deviation, skewness and mean absolute value of 20 mean-normalised MFCCs and of their first two differences.
+    """Statistics of one clip, ``(values,)``: mean and deviation of each band (``log_mel``); or (``mfcc``)
+    deviation, skewness and mean absolute value of 20 normalised MFCCs and their first and second differences.
     """
     if kind == "log_mel":
         return np.concatenate([log_mels.mean(axis=0), log_mels.std(axis=0)])
@@ -53,26 +53,16 @@ def classical_predictions(log_mels: LogMels, train: DataFrame, test: DataFrame) 
     return predictions
 
 
-def baselines(
-    log_mels: LogMels, train: DataFrame, test: DataFrame, labels: Sequence[str]
-) -> dict[str, float]:
+def baselines(log_mels: LogMels, train: DataFrame, test: DataFrame, labels: Sequence[str]) -> dict:
     """Balanced accuracy on ``test`` of each classifier; ``log_mels`` maps clip ids to ``(frames, mels)``."""
-    predictions, truth = classical_predictions(log_mels, train, test), test["accent"]
-    figures = {name: classification_metrics(truth, x, labels) for name, x in predictions.items()}
+    predictions = classical_predictions(log_mels, train, test)
+    figures = {name: classification_metrics(test["accent"], x, labels) for name, x in predictions.items()}
     return {name: x["balanced_accuracy"] for name, x in figures.items()}
 
 
 def baseline_clips(train: DataFrame) -> DataFrame:
     """The clips that train the baselines: all, or MAX_TRAINING_CLIPS at random."""
     return train if len(train) <= MAX_TRAINING_CLIPS else train.sample(MAX_TRAINING_CLIPS, random_state=0)
-
-
-def add_baselines(
-    metrics: dict[str, Any], log_mels: LogMels, train: DataFrame, test: DataFrame, labels: Sequence[str]
-) -> None:
-    """Add ``baselines`` to a network's figures, and ``worse_than_baseline``: whether the best beats the network."""
-    metrics["baselines"] = baselines(log_mels, train, test, labels)
-    metrics["worse_than_baseline"] = metrics["balanced_accuracy"] < max(metrics["baselines"].values())
 
 
 def best_baseline(accuracies: Mapping[str, float]) -> tuple[str, float]:
@@ -85,11 +75,9 @@ def best_baseline(accuracies: Mapping[str, float]) -> tuple[str, float]:
 def worse_than(accuracy: float, accuracies: Mapping[str, float]) -> str:
     """A warning if a network's balanced accuracy is below the best baseline's; else nothing."""
     name, best = best_baseline(accuracies)
-    warning = (
-        f"worse than {name} on the same split: {100 * accuracy:.1f} against {best:.1%}; do not use this model; try a"
-        " longer training (--max_epochs), more speakers, or --preset real_speech, which learns phones as well"
-    )
-    return warning if accuracy < best else ""
+    figures = f"worse than {name} on the same split: {100 * accuracy:.1f} against {best:.1%}"
+    advice = "a longer training (--max_epochs), more speakers, or --preset real_speech, which learns phones as well"
+    return f"{figures}; do not use this model; try {advice}" if accuracy < best else ""
 
 
 def tested_on(figures: Mapping[str, Any]) -> str:
@@ -119,18 +107,15 @@ def phone_statistics(log_mels: LogMels, table: DataFrame, phones: DataFrame, con
     return vectors.reshape(len(table), -1)  # (clips, positions * 14)
 
 
-def reading_predictions(
-    log_mels: LogMels, train: DataFrame, test: DataFrame, phones: DataFrame, config: Config
-) -> np.ndarray:
+def reading_predictions(log_mels: LogMels, train, test, phones: DataFrame, config: Config) -> np.ndarray:
     """Accents of ``test`` predicted phone by phone, ``(clips,)``: an upper reference where all read one text.
 
-    Linear discriminant analysis of 100 principal components of :func:`phone_statistics` (nearest neighbour
-    with one training clip per accent). It compares each phone with the same phone of other speakers, which
-    a network for any text cannot.
+    Linear discriminant analysis of 100 principal components of :func:`phone_statistics`. It compares each phone
+    with the same phone of other speakers, which a network for any text cannot. With one training clip per
+    accent, nearest neighbour: there is no variance within accents.
     """
     x, x_test = (phone_statistics(log_mels, rows, phones, config) for rows in (train, test))
-    one_each = train["accent"].is_unique  # no variance within accents, which discriminant analysis needs
-    classifier = KNeighborsClassifier(1) if one_each else LinearDiscriminantAnalysis()
+    classifier = KNeighborsClassifier(1) if train["accent"].is_unique else LinearDiscriminantAnalysis()
     components = PCA(min(100, len(train) // 2), random_state=0)
     steps = (SimpleImputer(keep_empty_features=True), StandardScaler(), components, classifier)
     return make_pipeline(*steps).fit(x, train["accent"]).predict(x_test)

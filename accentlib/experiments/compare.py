@@ -1,7 +1,6 @@
 """The paper's comparison: poolings under one budget, over several seeds."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -27,8 +26,6 @@ def compare(
 
     Parameters
     ----------
-    data : str or Path
-        A corpus (:func:`accentlib.read_corpus`).
     config : Config
         The budget: everything but ``pooling_method`` and ``seed``.
     out_dir : str or Path
@@ -48,9 +45,8 @@ def compare(
     for seed in seeds:
         table = read_corpus(data, seed=seed)
         for pooling in poolings:
-            key = {"pooling": pooling, "seed": seed}
-            cell = partial(_train_and_test, grid, table, config, key, phones)
-            rows = grid.cell(grid.out_dir / "comparison.csv", cell, f"{pooling}, seed {seed}", **key)
+            key, file = {"pooling": pooling, "seed": seed}, grid.out_dir / "comparison.csv"
+            rows = grid.cell(file, key, _train_and_test, grid, table, config, key, phones)
     return rows
 
 
@@ -76,9 +72,8 @@ def comparison_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def eer_change(rows: pd.DataFrame) -> pd.DataFrame:
-    """The change of EER from each other pooling to double attention, relative to the other's, as in the paper.
-
-    One row per pooling: mean and standard deviation over seeds; -0.05 is 5 % lower with double attention.
+    """The change of EER from each other pooling to double attention, relative to the other's, as in the paper:
+    mean and standard deviation over seeds, one row per pooling; -0.05 is 5 % lower with double attention.
     """
     eer = rows.pivot(index="seed", columns="pooling", values="eer")
     change = eer.drop(columns=PROPOSED).rdiv(eer[PROPOSED], axis=0) - 1
@@ -99,11 +94,11 @@ def report_comparison(rows: pd.DataFrame) -> str:
 
 def _beside(rows: pd.DataFrame) -> str:
     """The size of the test, chance, and the mean width of the intervals."""
-    interval = ""
-    if "balanced_accuracy_low" in rows:  # missing in early comparisons
-        width = (rows["balanced_accuracy_high"] - rows["balanced_accuracy_low"]).mean()
-        interval = f"; 95 % over speakers, one seed: ± {50 * width:.1f} points of balanced accuracy"
-    return f"on {tested_on(rows.iloc[0])}, EER by chance 50 %{interval}"
+    text = f"on {tested_on(rows.iloc[0])}, EER by chance 50 %"
+    if "balanced_accuracy_low" not in rows:  # an early comparison
+        return text
+    width = 50 * (rows["balanced_accuracy_high"] - rows["balanced_accuracy_low"]).mean()
+    return f"{text}; 95 % over speakers, one seed: ± {width:.1f} points of balanced accuracy"
 
 
 def draw_comparison(rows: pd.DataFrame, out_dir: Path) -> None:

@@ -1,13 +1,12 @@
 """Speaker-disjoint cross-validation: every speaker is tested once, with intervals, baselines and calibration.
 
-Networks that never saw a fold's speakers are tested on them. One in eight of the other speakers validate: they
-choose temperature, threshold and best epoch. Choose a configuration on a fold that you do not test later.
+One in eight of the other speakers validate: they choose temperature, threshold and best epoch. Choose a
+configuration on a fold that you do not test later.
 """
 
 import json
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from ..features.store import clip_ids, prepare
 from ..files import replacing, write_table
 from ..network.accent_net import AccentNet
 from ..network.checkpoint import save_checkpoint
-from ..training.loop import few_updates
 from .baselines import INTERVALS, classical_predictions, reading_predictions, tested_on, worse_than
 from .grid import Grid, read_results
 from .run import best_model, warnings_of
@@ -41,12 +39,10 @@ def cross_validate(
     tested: Sequence[int] | None = None, seeds: Sequence[int] = (1,), readings: str | Path | None = None,
     text_column: str = "sentence", final: bool = False, progress: bool = True,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:  # fmt: skip
-    """Train and test on every fold with every seed.
+    """Train and test on every fold with every seed; the corpus's own split is ignored.
 
     Parameters
     ----------
-    data : str or Path
-        A corpus (:func:`accentlib.read_corpus`); its own split is ignored.
     out_dir : str or Path
         Receives ``predictions.csv``, ``crossvalidation.json`` and all trainings; none is repeated.
     tested : sequence of int, optional
@@ -98,36 +94,35 @@ class _Folds(Grid):
         for problem in self.store.problems.values() if progress else ():
             print(f"left out: {problem}", file=sys.stderr)
         self.corpus = self.store.keep(corpus)
+        self.kept = [name for name in ("id", "path", "speaker", "accent") if name in corpus]
 
     def phones(self, table: pd.DataFrame, folder: Path) -> pd.DataFrame | None:
         """The phones of all clips, found without the test speakers; kept in ``folder``."""
         if self.readings is None:
             return None
         options = {"text_column": self.text_column, "progress": self.progress}
-        self.cell(folder / "phones.csv", lambda: align(table, self.readings, **options)[0])
+        self.cell(folder / "phones.csv", {}, lambda: align(table, self.readings, **options)[0])
         return read_phones(folder / "phones.csv")
 
     def test(self, fold: int, seeds: Sequence[int]) -> pd.DataFrame:
         """The predictions of one fold: those of a network per seed, and those of the baselines."""
         table, folder = fold_splits(self.corpus, fold, self.folds), self.out_dir / f"fold{fold}"
-        parts = []
-        for seed in seeds:
-            cell = partial(self.train_and_predict, table, seed, folder)
-            parts.append(self.cell(folder / f"seed{seed}.csv", cell, f"fold {fold}, seed {seed}"))
-        simple = self.cell(folder / "baselines.csv", partial(self.predict_simply, table, folder))
+        parts = [
+            self.cell(folder / f"seed{seed}.csv", {}, self.train_and_predict, table, seed, folder)
+            for seed in seeds
+        ]
+        simple = self.cell(folder / "baselines.csv", {}, self.predict_simply, table, folder)
         return pd.concat([*parts, simple.assign(seed=0)]).assign(fold=fold)
 
     def train_and_predict(self, table: pd.DataFrame, seed: int, folder: Path) -> pd.DataFrame:
         """The network's predictions of test clips and of whole test recordings."""
         config, phones = self.config.replace(seed=seed), self.phones(table, folder)
         trainer = self.train(table, config, folder / f"seed{seed}", phones)
-        if self.progress and (few := few_updates(trainer.step)):
-            print(few, file=sys.stderr)
         model, test = best_model(trainer), select(table, "test")
-        log_mels = [self.store[clip] for clip in clip_ids(test)]
+        log_mels, rows = [self.store[clip] for clip in clip_ids(test)], test[self.kept]
         clips, of_recording = cut_clips(log_mels, config)
-        in_clips = _network_predictions(model, clips, test.iloc[of_recording]).assign(unit="clip")
-        whole = _network_predictions(model, log_mels, test).assign(unit="recording")
+        in_clips = _network_predictions(model, clips, rows.iloc[of_recording]).assign(unit="clip")
+        whole = _network_predictions(model, log_mels, rows).assign(unit="recording")
         return pd.concat([in_clips, whole]).assign(seed=seed)
 
     def predict_simply(self, table: pd.DataFrame, folder: Path) -> pd.DataFrame:
@@ -142,8 +137,8 @@ class _Folds(Grid):
             predictions = classical_predictions(log_mels, train, test)
             if phones is not None and unit == "recording":
                 predictions[READING] = reading_predictions(log_mels, train, test, phones, self.config)
-            known = _known(table.loc[test.index])
-            parts += [known.assign(method=m, unit=unit, predicted=x) for m, x in predictions.items()]
+            tested = table.loc[test.index, self.kept]
+            parts += [tested.assign(method=m, unit=unit, predicted=x) for m, x in predictions.items()]
         return pd.concat(parts)
 
     def train_final(self, seed: int) -> None:
@@ -155,16 +150,11 @@ class _Folds(Grid):
             save_checkpoint(folder / "model.pt", model.cpu())  # without what only training needs
 
 
-def _known(rows: pd.DataFrame) -> pd.DataFrame:
-    """The columns of the corpus that predictions keep."""
-    return rows[[name for name in ("id", "path", "speaker", "accent") if name in rows]]
-
-
 def _network_predictions(model: AccentNet, log_mels: list[np.ndarray], rows: pd.DataFrame) -> pd.DataFrame:
     """Predicted accents, and probabilities before and after calibration, one row per clip."""
     _, logits = forward_log_mels(model, log_mels)
     predicted, calibration = np.array(model.labels)[logits.argmax(axis=1)], model.calibration
-    predictions = _known(rows).reset_index(drop=True).assign(method=NETWORK, predicted=predicted)
+    predictions = rows.reset_index(drop=True).assign(method=NETWORK, predicted=predicted)
     for kind, temperature in (("raw", 1.0), ("p", calibration.temperature)):
         probabilities = softmax(logits, temperature)
         predictions[[f"{kind}:{label}" for label in model.labels]] = probabilities.round(5)
@@ -184,16 +174,12 @@ def by_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def figures_of(predictions: pd.DataFrame) -> dict[str, Any]:
-    """Figures of a cross-validation, by unit and method.
+    """Figures of a cross-validation: ``speakers``, ``accents``, ``chance``, ``few_speakers`` (a warning).
 
-    Returns
-    -------
-    dict
-        ``speakers``, ``accents``, ``chance``, ``few_speakers`` (a warning); ``clip`` and ``speaker``: each
-        method's balanced_accuracy and macro_f1 (means over seeds), interval (95 % of balanced accuracy, by
-        bootstrap over speakers) and seeds; ``worse_than_baseline``: in any unit, than one that does not know
-        the text; ``calibration``: the network's expected calibration error by unit; ``unsure``: the share of
-        clips, and the accuracy on the sure ones and on all.
+    ``clip`` and ``speaker``: each method's balanced_accuracy and macro_f1 (means over seeds), interval (95 % of
+    balanced accuracy, by bootstrap over speakers) and seeds. ``worse_than_baseline``: in any unit, than one that
+    does not know the text. ``calibration``: the network's expected calibration error by unit. ``unsure``: the
+    share of clips, and the accuracy on the sure ones and on all.
     """
     labels = sorted(set(predictions["accent"]))
     speakers = predictions.drop_duplicates(["speaker", "accent"])
@@ -210,14 +196,14 @@ def figures_of(predictions: pd.DataFrame) -> dict[str, Any]:
     network = predictions[predictions["method"] == NETWORK]
     for unit, rows in network.groupby("unit"):
         truth = rows["accent"].map(labels.index).to_numpy()
-        before, after = (rows[[f"{kind}:{label}" for label in labels]].to_numpy() for kind in ("raw", "p"))
-        errors = [expected_calibration_error(x, truth) for x in (before, after)]
-        figures["calibration"][unit] = dict(zip(("before", "after"), errors, strict=True))
+        raw, calibrated = (rows[[f"{kind}:{x}" for x in labels]].to_numpy() for kind in ("raw", "p"))
+        before, after = (expected_calibration_error(x, truth) for x in (raw, calibrated))
+        figures["calibration"][unit] = {"before": before, "after": after}
     clips = network[network["unit"] == "clip"]
     right, unsure = clips["predicted"] == clips["accent"], clips["unsure"].astype(bool)
-    sure = None if unsure.all() else float(right[~unsure].mean())
-    share, accuracy = float(unsure.mean()), float(right.mean())
-    figures["unsure"] = {"share": share, "accuracy_when_sure": sure, "accuracy_of_all": accuracy}
+    when_sure = None if unsure.all() else float(right[~unsure].mean())
+    figures["unsure"] = {"share": float(unsure.mean()), "accuracy_when_sure": when_sure}
+    figures["unsure"]["accuracy_of_all"] = float(right.mean())
     return figures
 
 
@@ -241,21 +227,19 @@ def _worse(figures: dict[str, Any]) -> dict[str, str]:
 
 def report_figures(figures: dict[str, Any]) -> str:
     """The figures as text: warnings, then one row per method, then calibration."""
-    table: dict[str, dict[str, str]] = {}
+    table, errors = pd.DataFrame(), []
     for unit in ("clip", "speaker"):
         for method, x in figures[unit].items():
             accuracy = percent_interval(x["balanced_accuracy"], x["interval"])
-            table.setdefault(f"balanced accuracy by {unit}", {})[method] = accuracy
-            table.setdefault(f"macro F1 by {unit}", {})[method] = f"{x['macro_f1']:.1%}"
-    errors = [
-        f"{unit}s {x['before']:.1%} before, {x['after']:.1%} after"
-        for unit, x in figures["calibration"].items()
-    ]
+            columns = [f"balanced accuracy by {unit}", f"macro F1 by {unit}"]
+            table.loc[method, columns] = [accuracy, f"{x['macro_f1']:.1%}"]
+    for unit, x in figures["calibration"].items():
+        errors.append(f"{unit}s {x['before']:.1%} before, {x['after']:.1%} after")
     unsure, sure = figures["unsure"], figures["unsure"]["accuracy_when_sure"]
     lines = [
         *(f"by {unit}, {worse}" for unit, worse in _worse(figures).items() if worse),
         *warnings_of(figures),
-        pd.DataFrame(table).fillna("").to_string(),
+        table.fillna("").to_string(),
         f"{figures['accents']} accents, {tested_on(figures)}; {INTERVALS}",
         f"expected calibration error: {', '.join(errors)}",
         f"unsure of {unsure['share']:.0%} of clips; right in {unsure['accuracy_of_all']:.1%} of all"

@@ -20,21 +20,19 @@ class Grid:
         self.out_dir.mkdir(parents=True, exist_ok=True)
         check_budget(self.out_dir / "budget.json", data, config, **more)
 
-    def cell(self, file: Path, compute: Callable[[], pd.DataFrame], title: str = "", **key) -> pd.DataFrame:
+    def cell(self, file: Path, key: dict, compute: Callable[..., pd.DataFrame], *inputs) -> pd.DataFrame:
         """The table in ``file``. If no row has this key, compute the missing rows and add them at once."""
         known = read_results(file) if file.is_file() else pd.DataFrame()
         if len(known) and (known[[*key]] == [*key.values()]).all(axis=1).any():
             return known
-        if title and self.progress:
-            print(title, file=sys.stderr)
         file.parent.mkdir(exist_ok=True)
-        write_table(file, pd.concat([known, compute()]))
+        write_table(file, pd.concat([known, compute(*inputs)]))
         return read_results(file)
 
-    def train(
-        self, table: pd.DataFrame, config: Config, folder: Path, phones: pd.DataFrame | None
-    ) -> Trainer:
+    def train(self, table: pd.DataFrame, config: Config, folder: Path, phones) -> Trainer:
         """Train in ``folder``, from its last checkpoint if there is one; all trainings share their features."""
+        if self.progress:
+            print(f"training in {folder}", file=sys.stderr)
         shared = self.out_dir / "features"
         trainer = Trainer(table, config, folder, phones=phones, progress=self.progress, features_dir=shared)
         if (folder / "last.pt").is_file():
@@ -45,16 +43,17 @@ class Grid:
 
 def check_budget(path: Path, data: str | Path, config: Config, **more: int) -> None:
     """Note corpus and configuration (without pooling and seed). Raises InputError if ``path`` notes others."""
-    changing = {"pooling_method": "", "seed": ""}
-    budget = {"data": str(Path(data).absolute()), **config.to_dict(), **changing, **more}
+    budget = (
+        {"data": str(Path(data).absolute())} | config.to_dict() | {"pooling_method": "", "seed": ""} | more
+    )
     if not path.is_file():
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(budget, indent=1), encoding="utf-8")
     noted = current_names(json.loads(path.read_text(encoding="utf-8")))
     for name, value in budget.items():
         if noted.get(name) != value:
-            other = f"{name} {noted.get(name)!r}, not {value!r}"
-            raise InputError(f"{path}: these results were made with {other}; name another --out_dir")
+            made = f"these results were made with {name} {noted.get(name)!r}, not {value!r}"
+            raise InputError(f"{path}: {made}; name another --out_dir")
 
 
 def read_results(file: str | Path) -> pd.DataFrame:

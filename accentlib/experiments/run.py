@@ -19,7 +19,7 @@ from ..files import replacing
 from ..network.accent_net import AccentNet
 from ..network.checkpoint import known_clips
 from ..training.loop import Trainer, check_free, few_updates
-from .baselines import INTERVALS, add_baselines, baseline_clips, best_baseline, tested_on, worse_than
+from .baselines import INTERVALS, baseline_clips, baselines, best_baseline, tested_on, worse_than
 
 
 def run(
@@ -30,8 +30,6 @@ def run(
 
     Parameters
     ----------
-    data : str or Path
-        A corpus (:func:`accentlib.read_corpus`).
     out_dir : str or Path
         Receives ``features/``, ``best.pt``, ``last.pt``, ``tensorboard/``, ``figures/``, ``metrics.json``.
     phones : str or Path, optional
@@ -52,14 +50,13 @@ def run(
         check_free(out_dir)
     table = read_corpus(data, seed=config.seed)
     trainer = Trainer(table, config, out_dir, phones=wanted_phones(data, config, phones), overwrite=overwrite)
-    train, test = select(trainer.table, "train"), select(trainer.table, "test")
+    train, test = (select(trainer.table, split) for split in ("train", "test"))
     check_accents(test, trainer.model.labels)  # now, and not after an hour of training
     if resume:
         trainer.resume(out_dir / "last.pt")
     trainer.train()
     model = best_model(trainer)
-    test, answers, metrics = evaluate_table(model, test, store=trainer.store)
-    add_baselines(metrics, trainer.store, baseline_clips(train), test, model.labels)
+    test, answers, metrics = _beside_baselines(model, baseline_clips(train), test, trainer.store)
     metrics |= {"embedding": neighbour_metrics(answers.embeddings, test), "split": "test"}
     metrics |= {"updates": trainer.step, "training_seconds": round(trainer.seconds, 1)}
     metrics |= {"note": corpus_note(data), "problems": trainer.store.problems}
@@ -81,27 +78,35 @@ def evaluate(model: AccentNet, data: str | Path, split: str = "test") -> dict[st
     Raises InputError if the corpus cannot be used, or has an accent that the model does not know.
     """
     table = read_corpus(data, seed=model.config.seed)
-    test, train = select(table, split), baseline_clips(table[table["split"] == "train"])
+    test = select(table, split)
     check_accents(test, model.labels)
+    train = baseline_clips(table[(table["split"] == "train") & (split != "train")])
     with tempfile.TemporaryDirectory() as folder:
-        store = open_store(test if split == "train" else pd.concat([train, test]), folder, model.config)
-        test, answers, metrics = evaluate_table(model, test, store=store)
-        metrics["trained_on"] = known_clips(model, test["path"])
-        train = store.keep(train)
-        if split != "train" and train["accent"].nunique() > 1:
-            add_baselines(metrics, store, train, test, model.labels)
-    return metrics | {"split": split, "note": corpus_note(data), "problems": answers.problems}
+        store = open_store(pd.concat([train, test]), folder, model.config)
+        test, answers, metrics = _beside_baselines(model, train, test, store)
+    metrics |= {"trained_on": known_clips(model, test["path"]), "split": split}
+    return metrics | {"note": corpus_note(data), "problems": answers.problems}
+
+
+def _beside_baselines(model, train, test, store) -> tuple[pd.DataFrame, Answers, dict[str, Any]]:
+    """What :func:`evaluate_table` returns, its figures with those of baselines that ``train`` trained."""
+    test, answers, metrics = evaluate_table(model, test, store=store)
+    train = store.keep(train) if len(train) else train
+    if train["accent"].nunique() > 1:
+        metrics["baselines"] = baselines(store, train, test, model.labels)
+        metrics["worse_than_baseline"] = metrics["balanced_accuracy"] < max(metrics["baselines"].values())
+    return test, answers, metrics
 
 
 def warnings_of(metrics: dict[str, Any]) -> list[str]:
     """Warnings to read before any figure; often none."""
     known, simple, few = (metrics.get(name) for name in ("trained_on", "baselines", "few_speakers"))
-    warnings = (
-        f"trained on {known} of these {counted(metrics['clips'], 'clip')}: the figures are no test" if known else "",
-        worse_than(metrics["balanced_accuracy"], simple) if simple else "",
-        f"this {few}" if few else "",
-        few_updates(metrics.get("updates")),
-    )  # fmt: skip
+    warnings = [f"this {few}" if few else "", few_updates(metrics.get("updates"))]
+    if simple:
+        warnings.insert(0, worse_than(metrics["balanced_accuracy"], simple))
+    if known:
+        clips = counted(metrics["clips"], "clip")
+        warnings.insert(0, f"trained on {known} of these {clips}: the figures are no test")
     return list(filter(None, warnings))
 
 
@@ -131,11 +136,10 @@ def draw(trainer: Trainer, model: AccentNet, test: pd.DataFrame, answers: Answer
 
     folder, chance = trainer.out_dir / "figures", metrics["chance"]
     folder.mkdir(exist_ok=True)
-    few = f"\n{metrics['few_speakers']}" if metrics["few_speakers"] else ""
     note = f"\n{metrics['note'].split(':')[0]}" if metrics["note"] else ""
     speakers = counted(metrics["speakers"], "unseen speaker")
+    few = f"\n{metrics['few_speakers']}" if metrics["few_speakers"] else ""
     accuracy = percent_interval(metrics["balanced_accuracy"], metrics["interval"])
-    accuracy = f"Balanced accuracy {accuracy} on {speakers}, chance {chance:.1%}{few}"
 
     def save(name: str, title: str, ax: plt.Axes) -> None:
         ax.set_title(title + note, fontsize=11)
@@ -143,17 +147,15 @@ def draw(trainer: Trainer, model: AccentNet, test: pd.DataFrame, answers: Answer
         plt.close(ax.figure)
 
     with sns.axes_style("white"), sns.plotting_context("notebook"), plt.ioff():
-        history = plots.plot_history(pd.DataFrame(trainer.history), chance=chance)
-        save("training", "Learning, epoch by epoch", history)
-        save("confusion", accuracy, plots.plot_confusion(test["accent"], answers.accents, model.labels))
+        ax = plots.plot_history(pd.DataFrame(trainer.history), chance=chance)
+        save("training", "Learning, epoch by epoch", ax)
+        ax = plots.plot_confusion(test["accent"], answers.accents, model.labels)
+        save("confusion", f"Balanced accuracy {accuracy} on {speakers}, chance {chance:.1%}{few}", ax)
         if len(test) >= 4:
             points, caption = plots.project_tsne(answers.embeddings, seed=model.config.seed)
-            for column, title in (
-                ("accent", "Accent embeddings of"),
-                ("speaker", "The same embeddings by speaker:"),
-            ):
+            for column in ("accent", "speaker"):
                 ax = plots.plot_tsne(points, test[column], caption=caption, legend_title=column)
-                save(f"tsne_{column}", f"{title} {speakers}{few}", ax)
+                save(f"tsne_{column}", f"Embeddings of {speakers}, by {column}{few}", ax)
         speaker, accent, path = test[["speaker", "accent", "path"]].iloc[0]
         log_mels, weights = attention(model, path)
         if weights.frames is not None:

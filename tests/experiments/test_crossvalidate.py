@@ -29,7 +29,7 @@ from accentlib.embeddings.metrics import (
     reliability,
     speaker_interval,
 )
-from accentlib.experiments.baselines import phone_statistics, reading_predictions
+from accentlib.experiments.baselines import classical_predictions, phone_statistics, reading_predictions
 from accentlib.experiments.crossvalidate import by_speaker, cross_validate, figures_of, report_figures
 from accentlib.network.accent_net import AccentNet
 from accentlib.network.checkpoint import load_model, read_checkpoint, save_calibrated, save_checkpoint
@@ -359,6 +359,31 @@ def test_phones_are_compared_with_the_same_sounds_of_others():
     assert vectors[0, 0, 13] == pytest.approx(np.log(0.2))
     shuffled = phones.assign(position=rng.integers(5, size=len(phones)))
     assert (reading_predictions(log_mels, train, test, shuffled, config) == test["accent"]).mean() < 0.9
+
+
+def test_clips_are_known_by_their_ids(tmp_path):
+    """Two ids may share a file; phones and features belong to the id."""
+    config = Config(sample_rate=RATE)
+    table = accents(x=6, y=6)
+    log_mels, phones = readings_of(table, config)
+    plain = reading_predictions(log_mels, table, table, phones, config)
+    simple = classical_predictions(log_mels, table, table)
+    shared = table.assign(id=table["path"], path="one.wav")
+    phones = phones.assign(id=phones["path"], path="one.wav")
+    assert (reading_predictions(log_mels, shared, shared, phones, config) == plain).all()
+    again = classical_predictions(log_mels, shared, shared)
+    assert simple.keys() == again.keys() and all((simple[name] == again[name]).all() for name in simple)
+
+
+def test_predictions_have_ids_where_the_corpus_has(tmp_path, tiny):
+    corpus = write_corpus(tmp_path / "corpus", speakers=4, clips=1)
+    table = pd.read_csv(corpus / "manifest.csv").drop(columns="split")
+    table["id"] = table["path"]  # in the manifest beside absolute paths, so other than the paths
+    table.to_csv(corpus / "manifest.csv", index=False)
+    options = {"folds": 4, "tested": [0], "progress": False}
+    predictions, _ = cross_validate(corpus, tiny.replace(max_epochs=1), tmp_path / "cv", **options)
+    assert list(predictions)[:3] == ["id", "path", "speaker"] and set(predictions["id"]) <= set(table["id"])
+    assert (predictions["id"] == [path.rsplit("/", 1)[1] for path in predictions["path"]]).all()
 
 
 def test_a_cross_validation_that_loses_to_a_baseline_says_so_first():
