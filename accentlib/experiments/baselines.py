@@ -76,7 +76,9 @@ def worse_than(accuracy: float, accuracies: Mapping[str, float]) -> str:
     """A warning if a network's balanced accuracy is below the best baseline's; else nothing."""
     name, best = best_baseline(accuracies)
     figures = f"worse than {name} on the same split: {100 * accuracy:.1f} against {best:.1%}"
-    advice = "a longer training (--max_epochs), more speakers, or --preset real_speech, which learns phones as well"
+    advice = (
+        "a longer training (--max_epochs), more speakers, or --preset real_speech, which learns phones too"
+    )
     return f"{figures}; do not use this model; try {advice}" if accuracy < best else ""
 
 
@@ -110,9 +112,9 @@ def phone_statistics(log_mels: LogMels, table: DataFrame, phones: DataFrame, con
 def reading_predictions(log_mels: LogMels, train, test, phones: DataFrame, config: Config) -> np.ndarray:
     """Accents of ``test`` predicted phone by phone, ``(clips,)``: an upper reference where all read one text.
 
-    Linear discriminant analysis of 100 principal components of :func:`phone_statistics`. It compares each phone
-    with the same phone of other speakers, which a network for any text cannot. With one training clip per
-    accent, nearest neighbour: there is no variance within accents.
+    Linear discriminant analysis of 100 principal components of :func:`phone_statistics`. It compares each
+    phone with the same phone of other speakers, which a network for any text cannot. With one training clip
+    per accent there is no variance within accents: nearest neighbour.
     """
     x, x_test = (phone_statistics(log_mels, rows, phones, config) for rows in (train, test))
     classifier = KNeighborsClassifier(1) if train["accent"].is_unique else LinearDiscriminantAnalysis()

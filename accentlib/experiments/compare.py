@@ -72,8 +72,8 @@ def comparison_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def eer_change(rows: pd.DataFrame) -> pd.DataFrame:
-    """The change of EER from each other pooling to double attention, relative to the other's, as in the paper:
-    mean and standard deviation over seeds, one row per pooling; -0.05 is 5 % lower with double attention.
+    """The relative change of EER from each other pooling to double attention, as in the paper: mean and
+    standard deviation over seeds, one row per pooling; -0.05 is 5 % lower with double attention.
     """
     eer = rows.pivot(index="seed", columns="pooling", values="eer")
     change = eer.drop(columns=PROPOSED).rdiv(eer[PROPOSED], axis=0) - 1

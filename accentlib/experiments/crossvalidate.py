@@ -162,7 +162,7 @@ def _network_predictions(model: AccentNet, log_mels: list[np.ndarray], rows: pd.
 
 
 def by_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row per speaker, of one method and seed: the accent with the largest mean probability, or most votes."""
+    """One row per speaker of one method and seed: the accent of largest mean probability, or of most votes."""
     rows = predictions[predictions["unit"] == "recording"]
     speakers = rows.groupby(["speaker", "accent"])
     means = speakers[[name for name in rows if name.startswith("p:")]].mean()
@@ -176,10 +176,10 @@ def by_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
 def figures_of(predictions: pd.DataFrame) -> dict[str, Any]:
     """Figures of a cross-validation: ``speakers``, ``accents``, ``chance``, ``few_speakers`` (a warning).
 
-    ``clip`` and ``speaker``: each method's balanced_accuracy and macro_f1 (means over seeds), interval (95 % of
-    balanced accuracy, by bootstrap over speakers) and seeds. ``worse_than_baseline``: in any unit, than one that
-    does not know the text. ``calibration``: the network's expected calibration error by unit. ``unsure``: the
-    share of clips, and the accuracy on the sure ones and on all.
+    ``clip`` and ``speaker``: each method's balanced_accuracy and macro_f1 (means over seeds), interval (95 %
+    of balanced accuracy, by bootstrap over speakers) and seeds. ``worse_than_baseline``: in any unit, than
+    one that does not know the text. ``calibration``: the network's expected calibration error by unit.
+    ``unsure``: the share of clips, and the accuracy on the sure ones and on all.
     """
     labels = sorted(set(predictions["accent"]))
     speakers = predictions.drop_duplicates(["speaker", "accent"])

@@ -13,7 +13,7 @@ from ..training.loop import Trainer
 
 
 class Grid:
-    """A folder of results with one corpus and configuration, noted in ``budget.json``; none is computed twice."""
+    """A folder of results of one corpus and configuration (``budget.json``); none is computed twice."""
 
     def __init__(self, out_dir: str | Path, data: str | Path, config: Config, progress: bool, **more: int):
         self.out_dir, self.progress = Path(out_dir), progress
@@ -30,7 +30,7 @@ class Grid:
         return read_results(file)
 
     def train(self, table: pd.DataFrame, config: Config, folder: Path, phones) -> Trainer:
-        """Train in ``folder``, from its last checkpoint if there is one; all trainings share their features."""
+        """Train in ``folder``, from its last checkpoint if there is one; all trainings share features."""
         if self.progress:
             print(f"training in {folder}", file=sys.stderr)
         shared = self.out_dir / "features"
@@ -42,7 +42,7 @@ class Grid:
 
 
 def check_budget(path: Path, data: str | Path, config: Config, **more: int) -> None:
-    """Note corpus and configuration (without pooling and seed). Raises InputError if ``path`` notes others."""
+    """Note corpus and configuration (but pooling and seed). Raises InputError if ``path`` notes others."""
     budget = (
         {"data": str(Path(data).absolute())} | config.to_dict() | {"pooling_method": "", "seed": ""} | more
     )

@@ -114,10 +114,11 @@ def summary(metrics: dict[str, Any], out_dir: Path) -> str:
     """The closing lines of a run, warnings first."""
     baseline, best = best_baseline(metrics["baselines"])
     accuracy = percent_interval(metrics["balanced_accuracy"], metrics["interval"])
+    f1, tested = metrics["macro_f1"], tested_on(metrics)
     embedding = ", ".join(f"{name.replace('_', ' ')} {x:.3f}" for name, x in metrics["embedding"].items())
     lines = [
         *warnings_of(metrics),
-        f"balanced accuracy {accuracy}, macro F1 {metrics['macro_f1']:.1%} on {tested_on(metrics)}; {INTERVALS}",
+        f"balanced accuracy {accuracy}, macro F1 {f1:.1%} on {tested}; {INTERVALS}",
         f"best simple baseline {best:.1%} ({baseline})",
         f"embeddings: {embedding or 'too few speakers'}",
         f"trained for {metrics['training_seconds']:.0f} s; pictures in {out_dir / 'figures'},"
