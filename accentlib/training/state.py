@@ -71,7 +71,7 @@ class Trainer:
             known = [] if phones is None else phones[pd.Index(clip_ids(phones)).isin(clip_ids(train))]
             if not len(known):
                 raise InputError(
-                    "phone_weight needs phones of the training clips; `accentlib align` makes a table"
+                    "phone_weight needs phones of the training clips; `accentlib align` makes them"
                 )
             frame_phones = FramePhones(known, config)
         self.model = AccentNet(config, labels, frame_phones.names if frame_phones else ()).to(self.device)
@@ -82,9 +82,8 @@ class Trainer:
             self.averaged = AveragedModel(self.model, avg_fn=averaging(decay), use_buffers=True)
         self.optimizer = make_optimizer(self.model, config)
         self.loader = training_loader(self.store, train, labels, config, frame_phones)
-        self.class_weights = None
-        if config.balance == "loss":
-            self.class_weights = self.loader.batch_sampler.class_weights(len(labels)).to(self.device)
+        weights = self.loader.batch_sampler.class_weights(len(labels)).to(self.device)
+        self.class_weights = weights if config.balance == "loss" else None
         self.step = self.epoch = self.batch = self.stale = 0
         self.best, self.seconds = -1.0, 0.0
         self.history: list[dict[str, float]] = []

@@ -22,10 +22,11 @@ class Validation:
 
     def __init__(self, store: FeatureStore, table: pd.DataFrame, pairs: pd.DataFrame | None, config: Config):
         self.criterion, self.pairs = config.criterion, pairs
-        if self.criterion == "eer" and pairs is None and "speaker" not in table:
+        self.rows = table[table["split"] == "validation"]
+        if self.criterion == "macro_f1":
+            self.rows = select(table, "validation")
+        elif pairs is None and "speaker" not in table:
             raise InputError("criterion eer needs pairs (clients and impostors), or a table with speakers")
-        eer = self.criterion == "eer"
-        self.rows = table[table["split"] == "validation"] if eer else select(table, "validation")
         ids = clip_ids(self.rows)
         if pairs is not None:
             self.pairs = pairs[pairs[["a", "b"]].map(store.__contains__).all(axis=1)]
@@ -36,9 +37,8 @@ class Validation:
     def measure(self, model: AccentNet) -> dict[str, float]:
         """All metrics of :data:`NAMES`, NaN if not measured; each process computes its share of the clips."""
         parts = gather(forward_log_mels(model, self.log_mels[rank() :: world_size()]))
-        order = np.argsort(
-            [i for first in range(len(parts)) for i in range(first, len(self.ids), len(parts))]
-        )
+        shares = [range(len(self.ids))[i :: len(parts)] for i in range(len(parts))]
+        order = np.argsort(np.concatenate(shares))
         embeddings, logits = (np.concatenate(arrays)[order] for arrays in zip(*parts, strict=True))
         own = pd.Index(self.ids).get_indexer(clip_ids(self.rows))
         figures = dict.fromkeys(NAMES, math.nan)

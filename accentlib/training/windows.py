@@ -43,10 +43,9 @@ class WindowDataset(Dataset):
         config, (clip, path) = self.config, self.clips[index]
         rng = np.random.default_rng((config.seed, epoch, index, *again))
         log_mels = self.augmented(path, rng, frames) if config.wave_augment else self.store[clip]
+        log_mels = normalise(log_mels, config.normalization)
         phones = None if self.phones is None else self.phones.frames(clip, len(log_mels))
-        window, phones = training_window(
-            normalise(log_mels, config.normalization), rng, config, frames, phones
-        )
+        window, phones = training_window(log_mels, rng, config, frames, phones)
         return window, self.targets[index], phones
 
     def augmented(self, path: str, rng: np.random.Generator, frames: int) -> np.ndarray:
@@ -81,9 +80,7 @@ class EpochSampler(Sampler):
             accents = len(set(self.targets))
             self.draws = max(1, self.draws // accents) * accents
         if config.batch_size % world_size():
-            raise InputError(
-                f"{world_size()} processes cannot share a batch_size of {config.batch_size} evenly"
-            )
+            raise InputError(f"{world_size()} processes cannot share a batch_size of {config.batch_size}")
         if world_size() > 1 and self.draws < config.batch_size:
             raise InputError(f"{self.draws} training clips do not fill a batch_size of {config.batch_size}")
 
