@@ -54,10 +54,10 @@ def test_a_missing_table_and_names_that_look_like_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("speakers", [3, 4, 10])
-def test_without_a_split_speakers_are_dealt_apart_and_it_is_said(tmp_path, capsys, speakers):
+def test_without_a_split_speakers_are_assigned_to_splits_and_it_is_said(tmp_path, capsys, speakers):
     folder = write_corpus(tmp_path, speakers=speakers, with_split=False)
     table = read_corpus(folder, seed=3)
-    assert "speakers dealt by seed 3" in capsys.readouterr().err
+    assert "speakers assigned by seed 3" in capsys.readouterr().err
     assert table.groupby("speaker")["split"].nunique().max() == 1
     counts = pd.crosstab(table["accent"], table["split"])
     assert set(counts.columns) == {"train", "validation", "test"} and counts.to_numpy().min() > 0

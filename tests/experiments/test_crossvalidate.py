@@ -12,7 +12,7 @@ from helpers import RATE, TINY, as_flags, tone, write_corpus
 
 from accentlib.cli import main
 from accentlib.config import Config, InputError
-from accentlib.corpora.splits import deal_folds, fold_splits
+from accentlib.corpora.splits import assign_folds, fold_splits
 from accentlib.corpora.table import read_corpus
 from accentlib.embeddings.calibration import (
     RIGHT_WHEN_SURE,
@@ -47,7 +47,7 @@ def people(speakers: int = 40, clips: int = 3) -> pd.DataFrame:
 
 def test_folds_share_no_speaker_and_test_everyone_once():
     table = people(50)
-    folds = deal_folds(table, 5)
+    folds = assign_folds(table, 5)
     assert (folds.groupby(table["speaker"]).nunique() == 1).all()
     assert (pd.crosstab(table["accent"], folds) == 3 * 5).all(
         axis=None
@@ -122,7 +122,7 @@ def test_folds_that_cannot_be_are_refused_before_anything_is_computed(tmp_path, 
 
 
 def test_an_accent_that_shared_speakers_keep_out_of_a_split_is_named():
-    """Folds are dealt by a speaker's first accent, so nothing spreads those of z, who all speak x first."""
+    """Folds are assigned by a speaker's first accent, so nothing spreads those of z, who all speak x first."""
     table = accents(x=12, y=12)
     table = pd.concat([table, table.head(3).assign(accent="z", path=["p", "q", "r"])], ignore_index=True)
     message = "fold .: no speaker of accent 'z' is in the .* split, because speakers have several accents"
