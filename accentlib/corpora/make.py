@@ -18,28 +18,14 @@ SHOWN = 3  # files named on stderr for each reason; the report names all
 
 
 def make_corpus(
-    listing: pd.DataFrame,
-    output: str | Path,
-    *,
-    seed: int = 1234,
-    min_seconds: float = SHORTEST_CLIP,
-    min_speakers: int = 1,
-    accent_names: dict[str, str] | None = None,
-    note: str = "",
-    progress: bool = True,
-) -> tuple[pd.DataFrame, dict]:
+    listing: pd.DataFrame, output: str | Path, *, seed: int = 1234, min_seconds: float = SHORTEST_CLIP,
+    min_speakers: int = 1, accent_names: dict[str, str] | None = None, note: str = "", progress: bool = True,
+) -> tuple[pd.DataFrame, dict]:  # fmt: skip
     """Examine a listing (:func:`accentlib.from_folder`), assign its speakers to splits, and write a corpus.
 
-    Parameters
-    ----------
-    output : str or Path
-        Folder for ``manifest.csv`` and ``report.json``. Speakers of an earlier version in it keep their splits.
-    min_seconds, min_speakers
-        Leave out shorter clips, and accents with fewer speakers.
-    accent_names : dict of str to str, optional
-        New names of accent labels (blanks and case do not count); other accents are left out.
-    note : str
-        Text to print beside every result on this corpus, for ``NOTE.txt``.
+    ``output`` receives ``manifest.csv``, ``report.json`` and, with a ``note`` to print beside every result,
+    ``NOTE.txt``; speakers of an earlier version keep their splits. Left out are clips below ``min_seconds``,
+    accents with fewer than ``min_speakers``, and, with ``accent_names`` (label to name), all other accents.
 
     Returns
     -------
@@ -78,10 +64,7 @@ def make_corpus(
 
 
 def _write(table: pd.DataFrame, manifest: Path, *, over: bool = True) -> None:
-    """Check a corpus and write it. Paths below its folder become relative, so that the folder can be moved.
-
-    Raises InputError if it is no corpus or, unless ``over``, if there is a different manifest.
-    """
+    """Check and write a corpus, with relative paths in its folder; unless ``over``, refuse to change one."""
     check_corpus(table, name=str(manifest.parent))
     manifest.parent.mkdir(parents=True, exist_ok=True)
     base = manifest.parent.absolute()
@@ -97,8 +80,8 @@ def _write(table: pd.DataFrame, manifest: Path, *, over: bool = True) -> None:
 def assign(kept: pd.DataFrame, seed: int, earlier: Mapping[str, str]) -> tuple[pd.Series | None, str]:
     """The split of each row (None if an accent has too few speakers), and a sentence about its origin.
 
-    The corpus's own split is used if it is complete and speaker-disjoint; without validation, training speakers
-    validate. Otherwise all speakers are assigned, those with ``earlier`` splits to these.
+    It is the corpus's own if that is complete and speaker-disjoint (without validation, training speakers
+    validate). Otherwise all speakers are assigned, those with ``earlier`` splits to these.
     """
     own, refused = kept.get("split"), ""
     parts = set() if own is None else set(own.dropna())
@@ -136,14 +119,11 @@ def report_text(report: dict) -> str:
         counts = ", ".join(f"{key}: {count}" for key, count in report[name].items())
         lines.append(f"{name.replace('_', ' ')}: {counts}")
     for name, variants in report["spellings"].items():
-        lines += [
-            f"{name} {spelling!r} replaces {str(others)[1:-1]}" for spelling, others in variants.items()
-        ]
-    if unknown := report["speakers_unknown"]:
-        advice = "accuracies are too high if a person is in several: use accent/speaker/ folders, or a table"
-        lines.append(
-            f"speaker unknown ({counted(unknown, 'file')}): each counts as a speaker of its own; {advice}"
-        )
+        lines += [f"{name} {kept!r} replaces {str(others)[1:-1]}" for kept, others in variants.items()]
+    if report["speakers_unknown"]:
+        unknown = counted(report["speakers_unknown"], "file")
+        advice = "if a person is in several, accuracies are too high: use accent/speaker/ folders or a table"
+        lines.append(f"speaker unknown ({unknown}): each counts as a speaker of its own; {advice}")
     several = [f"{speaker} ({', '.join(accents)})" for speaker, accents in report["several_accents"].items()]
     groups = {"speakers with several accents (rename one if they are two people)": several} if several else {}
     groups |= {f"kept, {remark}": paths for remark, paths in report["remarks"].items()}
@@ -158,8 +138,8 @@ def report_text(report: dict) -> str:
 def join_corpora(data: Sequence[str | Path], output: str | Path, *, seed: int = 1234) -> pd.DataFrame:
     """Join corpora from folders of different names, and add the column ``corpus`` with these names.
 
-    Speakers and given ids start with the name, too. Splits are kept if every corpus has them; otherwise they are
-    made from the seed. Raises InputError if an input or the result is no corpus, or names are equal.
+    Speakers and given ids start with the name, too. The splits are kept if all corpora have one, or else made
+    from the seed. Raises InputError if an input or the result is no corpus, or if two names are the same.
     """
     tables = {}
     for folder in map(Path, data):

@@ -20,21 +20,16 @@ NOT_AUDIO = "not an audio file"
 
 
 def from_folder(folder: str | Path, *, accent_column: str = "", speaker_column: str = "") -> pd.DataFrame:
-    """List a folder of recordings.
+    """List recordings: ``accent/speaker/*.wav`` (or deeper), or ``accent/*.wav`` (speaker unknown).
 
-    Parameters
-    ----------
-    folder : str or Path
-        ``accent/speaker/*.wav`` (or deeper), ``accent/*.wav`` (speakers unknown), or any folder with a
-        ``metadata.csv`` (Hugging Face's AudioFolder: ``file_name`` and labels); or one for each split.
-    accent_column, speaker_column : str
-        Columns of ``metadata.csv``; by default accent or label, and speaker or speaker_id.
+    Or any folder with a ``metadata.csv`` as Hugging Face's AudioFolder has it: ``file_name`` and labels,
+    by default accent or label, and speaker or speaker_id. Or one of these in each of train, validation, test.
 
     Returns
     -------
     pandas.DataFrame
-        A listing of all files: path (absolute), accent, speaker (missing if unknown), problem (why it cannot
-        be used, or ""), split if folders are named by it, and the other columns of ``metadata.csv``.
+        A listing: path (absolute), accent, speaker (or None) and problem (why it cannot be used, or "") of
+        each file, the split if folders name it, and the other columns of ``metadata.csv``.
 
     Raises InputError if the folder is missing or has no audio, or its ``metadata.csv`` cannot be used.
     """
@@ -56,31 +51,30 @@ def _rows(folder: Path, accent_column: str, speaker_column: str) -> list[dict]:
     """The rows of ``metadata.csv``, if there is one, and then the other files, labelled by their folders."""
     rows, file = [], folder / "metadata.csv"
     if file.is_file():
-        names = [*read_table(file)]
-        if "file_name" not in names:
-            hint = "for a table with other columns use accentlib corpus from-table"
-            raise InputError(
-                f"{file}: no column 'file_name' for the path; it has {', '.join(names)} ({hint})"
-            )
+        names = read_table(file).columns
         accent = accent_column or ("label" if "label" in names and "accent" not in names else "accent")
         speaker = speaker_column or next((name for name in ("speaker", "speaker_id") if name in names), "")
         listing = from_table(file, path_column="file_name", accent_column=accent, speaker_column=speaker)
         rows = listing.to_dict("records")
     listed = {row["path"] for row in rows}
-    unlabelled = "not listed in metadata.csv" if rows else "not in the folder of an accent"
     for path in files_in(folder):
-        if str(path.absolute()) not in listed:
-            folders = () if listed else path.relative_to(folder).parts[:-1]
-            accent, speaker = (*folders, None, None)[:2]
-            problem = suffix_problem(path) or ("" if folders else unlabelled)
-            rows.append(
-                {"path": str(path.absolute()), "accent": accent, "speaker": speaker, "problem": problem}
-            )
+        folders, suffix = path.relative_to(folder).parts[:-1], path.suffix.lower()
+        if str(path.absolute()) in listed:
+            continue
+        problem = "not listed in metadata.csv" if listed else "not in the folder of an accent"
+        if suffix in FOREIGN_SUFFIXES:
+            problem = f"{suffix} files are not read; convert it to .wav or .flac"
+        elif suffix not in AUDIO_SUFFIXES:
+            problem = f"{NOT_AUDIO} ({suffix or 'no extension'})"
+        elif folders and not listed:
+            problem = ""
+        accent, speaker = (*folders, None, None)[:2]
+        rows.append({"path": str(path.absolute()), "accent": accent, "speaker": speaker, "problem": problem})
     return rows
 
 
 def files_in(folder: Path) -> list[Path]:
-    """All files below a folder, sorted, without hidden ones and a corpus's own; linked folders are entered once."""
+    """All files below a folder, sorted, except hidden and a corpus's own ones; links are followed once."""
     found, seen = [], set()
     for name, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
@@ -93,36 +87,17 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def suffix_problem(path: Path) -> str:
-    """Why a file with this name cannot be used: it is not audio, or in a format that cannot be read; or ""."""
-    suffix = path.suffix.lower()
-    if suffix in FOREIGN_SUFFIXES:
-        return f"{suffix} files are not read; convert it to .wav or .flac"
-    return "" if suffix in AUDIO_SUFFIXES else f"{NOT_AUDIO} ({suffix or 'no extension'})"
-
-
 def from_table(
-    file: str | Path,
-    *,
-    path_column: str = "path",
-    accent_column: str = "accent",
-    speaker_column: str = "speaker",
-    split_column: str = "split",
-    audio_dir: str | Path | None = None,
-) -> pd.DataFrame:
-    """List the recordings of a CSV or TSV table, one per row.
-
-    Parameters
-    ----------
-    path_column, accent_column, speaker_column, split_column : str
-        Names of the columns; ``speaker_column=""`` if speakers are unknown. split is optional.
-    audio_dir : str or Path, optional
-        Folder that the paths are relative to; by default that of the table.
+    file: str | Path, *, path_column: str = "path", accent_column: str = "accent",
+    speaker_column: str = "speaker", split_column: str = "split", audio_dir: str | Path | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """List the recordings of a CSV or TSV table, one per row; ``speaker_column=""`` if speakers are unknown.
 
     Returns
     -------
     pandas.DataFrame
-        A listing (:func:`from_folder`) that keeps the table's other columns, such as ``id``.
+        A listing (:func:`from_folder`) with the table's other columns, such as ``id``. The table's paths are
+        relative to ``audio_dir``, by default its folder; its split is optional.
 
     Raises InputError if the table cannot be read, has no rows or lacks a column.
     """
@@ -130,7 +105,7 @@ def from_table(
     wanted = {"path": path_column, "accent": accent_column, "speaker": speaker_column}
     for name, column in wanted.items():
         if column and column not in table:
-            it_has = f"it has {', '.join(table.columns)} (choose by --{name}-column)"
+            it_has = f"it has {', '.join(table.columns)} (accentlib corpus from-table has --{name}-column)"
             raise InputError(f"{file}: no column {column!r} for the {name}; {it_has}")
     if not len(table):
         raise InputError(f"{file}: has no rows")

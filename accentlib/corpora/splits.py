@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
@@ -26,49 +25,48 @@ def split_by_speaker(
 ) -> pd.Series:
     """Assign each speaker to train, validation or test: about 60, 20 and 20 % of the speakers of each accent.
 
-    Validation and test each get 12 to 28 % of an accent's speakers, and at least one; failing that, at least one.
-    A speaker's split follows from seed and name alone, so that it stays the same when clips or speakers are
-    added. Only a few speakers move to satisfy the rule; ``assigned`` (speaker to split) prevents it.
+    Validation and test each get 12 to 28 % of an accent's speakers and at least one; failing that, at least
+    one. The split of a speaker is drawn from the seed and the name alone, so it stays when others are added;
+    only a few move to satisfy this rule, unless ``assigned`` (speaker to split) names their split.
 
     Returns
     -------
     pandas.Series
         The split of each row of ``table``, which has columns accent and speaker.
 
-    Raises InputError (``name`` is the table) if an accent has fewer than three speakers, or no split is found.
+    Raises InputError if an accent has fewer than three speakers, or no split is found; ``name`` is the table.
     """
     accents = table.groupby("accent")["speaker"].unique().map(set).to_dict()
     accents_of = table.groupby("speaker")["accent"].unique().to_dict()
     sizes = table.groupby("accent")["speaker"].nunique()
     if (sizes < 3).any():
-        raise InputError(
-            f"{name}: accent {sizes.idxmin()!r} has {counted(sizes.min(), 'speaker')}; a speaker-disjoint"
-            " split needs at least 3 of each accent (merge accents, leave it out, or give a split column)"
+        few = (
+            f"accent {sizes.idxmin()!r} has {counted(sizes.min(), 'speaker')}; a speaker-disjoint split needs"
         )
+        advice = "merge accents, leave it out, or give a split column"
+        raise InputError(f"{name}: {few} at least 3 of each accent ({advice})")
     kept = {speaker: split for speaker, split in (assigned or {}).items() if speaker in accents_of}
-    best = (math.inf, 0, {})
+    best = (float("inf"), 0, {})
     for attempt in range(20):  # the first succeeds unless speakers have several accents
         off, splits = _assign(accents, accents_of, seed + 1000 * attempt, kept)
         best = min(best, (off, attempt, splits))
         if not off:
             break
     if best[0] >= ABSENT:
-        raise InputError(
-            f"{name}: found no split with every accent in each part and no speaker in two; give a split column"
-        )
+        raise InputError(f"{name}: found no split with every accent in each part; give a split column")
     return table["speaker"].map(best[-1])
 
 
 def _off(counts: Counter[str]) -> int:
     """Number of misplaced speakers of an accent, plus ABSENT for each split that has none of them."""
     speakers = counts.total()
-    low, high = max(1, math.ceil(speakers * 12 / 100)), max(1, speakers * 28 // 100)
+    low, high = max(1, -(-speakers * 12 // 100)), max(1, speakers * 28 // 100)
     off = sum(max(low - counts[split], counts[split] - high, 0) for split in ("validation", "test"))
     return off + ABSENT * sum(not counts[split] for split in SPLITS)
 
 
 def _assign(accents: dict, accents_of: dict, seed: int, kept: dict) -> tuple[int, dict[str, str]]:
-    """Draw each speaker's split, then make the best move while one reduces :func:`_off`; its sum, and the splits."""
+    """Draw each speaker's split, then move speakers while this reduces the sum of :func:`_off`; both."""
     draws = {speaker: _draw(seed, speaker) for speaker in accents_of}
     splits = {s: next(split for split in SPLITS if x < DRAWN[split][1]) for s, x in draws.items()} | kept
     counts = {accent: Counter(splits[s] for s in speakers) for accent, speakers in accents.items()}
@@ -95,7 +93,7 @@ def _assign(accents: dict, accents_of: dict, seed: int, kept: dict) -> tuple[int
 
 
 def few_speakers(table: pd.DataFrame) -> str:
-    """A warning if the tested rows have fewer than 10 speakers, or fewer than 3 of an accent; else nothing."""
+    """A warning if the tested rows have fewer than 10 speakers, or fewer than 3 of an accent; or ""."""
     speakers, total = table.groupby("accent")["speaker"].nunique(), table["speaker"].nunique()
     fewest = speakers.min()
     if total >= 10 and fewest >= 3:
@@ -119,14 +117,11 @@ def assign_folds(table: pd.DataFrame, folds: int) -> pd.Series:
     if fewest < needed:
         own = " of its own" if fewest < table["speaker"][table["accent"] == accent].nunique() else ""
         works = f"--folds {fewest} is the largest number that works"
-        raise InputError(
-            f"accent {accent!r} has {counted(fewest, 'speaker')}{own}; {folds} folds need at least {needed} of"
-            f" each accent ({works if fewest >= 3 else 'merge accents, or leave it out'})"
-        )
-    fold_of = pd.Series(0, accent_of.index)
-    parts = StratifiedKFold(folds, shuffle=True, random_state=0).split(accent_of, accent_of)
-    for fold, (_, held_out) in enumerate(parts):
-        fold_of.iloc[held_out] = fold
+        advice = works if fewest >= 3 else "merge accents, or leave it out"
+        has = f"accent {accent!r} has {counted(fewest, 'speaker')}{own}"
+        raise InputError(f"{has}; {folds} folds need at least {needed} of each accent ({advice})")
+    parts = enumerate(StratifiedKFold(folds, shuffle=True, random_state=0).split(accent_of, accent_of))
+    fold_of = {speaker: fold for fold, (_, tested) in parts for speaker in accent_of.index[tested]}
     return table["speaker"].map(fold_of)
 
 
@@ -149,25 +144,22 @@ def fold_splits(table: pd.DataFrame, fold: int, folds: int) -> pd.DataFrame:
     tested = assign_folds(table, folds) == fold
     if not tested.any():
         raise InputError(f"there is no fold {fold}; {folds} folds are numbered from 0 to {folds - 1}")
-    validated = validation_rows(table[~tested], seed=fold)
-    split = pd.Series("test", table.index)
-    split[validated.index] = validated.map({True: "validation", False: "train"})
+    validated = validation_rows(table[~tested], seed=fold).reindex(table.index, fill_value=False)
+    split = pd.Series("train", table.index).mask(tested, "test").mask(validated, "validation")
     for part in SPLITS:
         if absent := sorted(set(table["accent"]) - set(table["accent"][split == part])):
-            raise InputError(
-                f"fold {fold}: no speaker of accent {absent[0]!r} is in the {part} split, because speakers have"
-                " several accents; try another number of folds, or leave the accent out"
+            why = (
+                "because speakers have several accents; try another number of folds, or leave the accent out"
             )
+            raise InputError(f"fold {fold}: no speaker of accent {absent[0]!r} is in the {part} split, {why}")
     return table.assign(split=split)
 
 
-def leave_one_group_out(
-    table: pd.DataFrame, column: str, *, seed: int = 1234
-) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield each value of ``column`` (a corpus, a text) with the corpus split to test it and never train on it.
+def leave_one_group_out(table: pd.DataFrame, column: str, *, seed: int = 1234) -> Iterator[tuple]:
+    """Yield each value of ``column`` (a corpus, a text) with a table that tests it and never trains on it.
 
-    All speakers of this group alone are tested. Speakers of several groups keep their split (by default that
-    of the seed), so the tested ones do not train on other groups. Rows in no split are dropped.
+    All speakers of this group alone are tested. Those of several groups keep their split (by default one from
+    the seed): test speakers are tested on this group, the others train or validate on the other groups.
     Raises InputError if there is no such column, or if it has one value only.
     """
     if column not in table:

@@ -20,10 +20,7 @@ AMOUNTS = ("speakers", "clips", "minutes")
 
 
 def examine(path: str) -> dict:
-    """Decode and measure a file: the keys of EXAMINED (rate in Hz), or only ``problem`` if it cannot be used.
-
-    ``encoding`` is the format and sample type, ``content`` a fingerprint of the decoded samples.
-    """
+    """Decode and measure a file: EXAMINED (``content``: fingerprint of the samples), or only ``problem``."""
     samples = runs = 0
     energy, peak, low, high = 0.0, 0.0, np.inf, -np.inf
     content = hashlib.blake2b(digest_size=16)
@@ -45,8 +42,9 @@ def examine(path: str) -> dict:
     remark = "clipped" if runs / samples > 1e-4 else remark
     return {
         "seconds": samples / info.samplerate, "sample_rate": info.samplerate, "channels": info.channels,
-        "encoding": f"{info.format} {info.subtype}", "content": f"{content.hexdigest()} at {info.samplerate} Hz",
+        "encoding": f"{info.format} {info.subtype}",
         "remark": "beyond full scale" if peak > 2 else remark,  # integers written as floats
+        "content": f"{content.hexdigest()} at {info.samplerate} Hz",
     }  # fmt: skip
 
 
@@ -56,7 +54,7 @@ def tidy(label: str) -> str:
 
 
 def one_spelling(labels: pd.Series) -> tuple[pd.Series, dict[str, list[str]]]:
-    """Give labels that differ only by blanks, case or Unicode form the most common spelling, and list the others."""
+    """Merge labels that differ only by blanks, case or Unicode form; return the replaced spellings, too."""
     tidied = labels.map(tidy, na_action="ignore")
     keys = tidied.str.casefold()
     chosen = keys.map(tidied.groupby(keys).agg(lambda of: of.value_counts().sort_index().idxmax()))
@@ -69,8 +67,8 @@ def survey(
 ) -> tuple[pd.DataFrame, dict]:
     """Examine every file of a listing: add the columns of EXAMINED, and in ``problem`` why a row is left out.
 
-    Labels get one spelling (the replaced ones are returned, too); with ``accent_names``, other accents are left
-    out. A file without a speaker is marked as ``unknown``, and gets a speaker of its own.
+    Variants of a label get one spelling; the replaced ones are returned, too. With ``accent_names``, other
+    accents are left out. A file without a speaker is marked as ``unknown``, and gets a speaker of its own.
     """
     table, spellings = listing.copy(), {}
 
@@ -79,9 +77,8 @@ def survey(
 
     if accent_names:
         names = {tidy(label).casefold(): name for label, name in accent_names.items()}
-        renamed = table["accent"].map(lambda label: names.get(tidy(label).casefold(), ""), na_action="ignore")
-        leave_out(renamed.eq(""), "its accent is not in the table of names")
-        table["accent"] = renamed.where(renamed != "", table["accent"])
+        table["accent"] = table["accent"].map(tidy, na_action="ignore").str.casefold().map(names).fillna("")
+        leave_out(table["accent"] == "", "its accent is not in the table of names")
     keys = table["id" if "id" in table else "path"]
     leave_out(keys.isna() | (keys.str.strip() == ""), f"no {keys.name}")
     usable = table["problem"] == ""

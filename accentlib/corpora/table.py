@@ -13,27 +13,23 @@ COLUMNS = ("path", "accent", "speaker")
 
 
 def read_corpus(data: str | Path, *, seed: int = 1234, split: bool = True) -> pd.DataFrame:
-    """Read and check a corpus.
+    """Read and check a corpus: a folder with a ``manifest.csv``, or that file.
 
-    Parameters
-    ----------
-    data : str or Path
-        A folder with a ``manifest.csv``, or that file. Columns: path (absolute, or relative to the file),
-        accent, speaker; optional: id (unique), and split, which is made from the seed if it is needed.
-    split : bool
-        Whether a split is needed, and thus at least two accents.
+    Its columns: path (absolute, or relative to the file), accent, speaker, and optionally split (train,
+    validation, test; by default made from the seed) and id. ``split=False``: no split, one accent is enough.
 
     Returns
     -------
     pandas.DataFrame
-        The columns of the manifest, with absolute paths; ``id``, by default the path; ``split`` if needed.
+        The columns of the manifest, with absolute paths and a unique ``id`` (by default the path).
 
     Raises InputError if the file is missing or unreadable, or not a corpus (:func:`check_corpus`).
     """
     manifest = Path(data) / "manifest.csv" if Path(data).is_dir() else Path(data)
     if not manifest.is_file():
-        hint = "make a corpus with `accentlib corpus from-folder` (or from-table)"
-        raise InputError(f"{manifest}: no such file; {hint}")
+        raise InputError(
+            f"{manifest}: no such file; make it by `accentlib corpus from-folder` (or from-table)"
+        )
     table = read_table(manifest, separators=",")
     check_corpus(table, name=str(manifest), accents=2 if split else 1)
     table["path"] = [str((manifest.parent / path).absolute()) for path in table["path"]]
@@ -47,17 +43,18 @@ def read_corpus(data: str | Path, *, seed: int = 1234, split: bool = True) -> pd
 
 
 def check_corpus(table: pd.DataFrame, *, name: str = "table", accents: int = 2) -> None:
-    """Raise an InputError that starts with ``name`` if a table is not a corpus of at least ``accents`` accents.
+    """Raise InputError, starting with ``name``, if a table is not a corpus of at least ``accents`` accents.
 
     Values must not be blank, ids (without ids: paths) must be unique, and each speaker must be in one split.
     """
     if missing := [column for column in COLUMNS if column not in table]:
-        hint = "accentlib corpus from-table makes a corpus of any table"
-        lacks = f"lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}"
-        raise InputError(f"{name}: {lacks} ({hint})")
+        it_has = (
+            f"it has {', '.join(table.columns)} (accentlib corpus from-table makes a corpus of any table)"
+        )
+        raise InputError(f"{name}: lacks the column {', '.join(missing)}; {it_has}")
     if not len(table):
         raise InputError(f"{name}: has no rows")
-    for column in (*COLUMNS, *(column for column in ("split", "id") if column in table)):
+    for column in [*COLUMNS, *table.columns.intersection(["split", "id"])]:
         if (blank := (table[column].str.strip() == "").to_numpy()).any():
             raise InputError(f"{name}: line {blank.argmax() + 2} has no {column}")  # the header is line 1
     keys = table["id" if "id" in table else "path"]
@@ -69,8 +66,8 @@ def check_corpus(table: pd.DataFrame, *, name: str = "table", accents: int = 2) 
         if unknown := sorted(set(splits) - set(SPLITS)):
             raise InputError(f"{name}: unknown split {unknown[0]!r}; use {', '.join(SPLITS)}")
         if len(splits) > 1:
-            where = f"in the splits {' and '.join(splits)}; a speaker belongs in one"
-            raise InputError(f"{name}: speaker {speaker!r} is {where}")
+            found = f"speaker {speaker!r} is in the splits {' and '.join(splits)}"
+            raise InputError(f"{name}: {found}; a speaker belongs in one")
 
 
 def select(table: pd.DataFrame, split: str) -> pd.DataFrame:
@@ -84,6 +81,6 @@ def select(table: pd.DataFrame, split: str) -> pd.DataFrame:
 
 
 def corpus_note(data: str | Path) -> str:
-    """The text of a corpus's ``NOTE.txt``, shown with every result on it (that it is synthetic, say); or ""."""
+    """The text of a corpus's ``NOTE.txt``, printed with every result (say, that it is synthetic), or ""."""
     note = Path(data).with_name("NOTE.txt") if Path(data).is_file() else Path(data) / "NOTE.txt"
     return " ".join(note.read_text(encoding="utf-8", errors="replace").split()) if note.is_file() else ""

@@ -53,6 +53,19 @@ def test_a_missing_table_and_names_that_look_like_nothing(tmp_path):
     assert list(read_corpus(tmp_path)["accent"]) == ["None", "y"]
 
 
+def test_a_clip_is_named_by_its_id_or_else_by_its_path(tmp_path):
+    (tmp_path / "manifest.csv").write_text(GOOD)
+    assert list(read_corpus(tmp_path)["id"]) == [str(tmp_path / "a.wav"), str(tmp_path / "b.wav")]
+    with_ids = "id,path,accent,speaker,split\n1,a.wav,x,s1,train\n2,a.wav,y,s2,test\n"  # one file, two clips
+    (tmp_path / "manifest.csv").write_text(with_ids)
+    table = read_corpus(tmp_path)
+    assert list(table["id"]) == ["1", "2"] and set(table["path"]) == {str(tmp_path / "a.wav")}
+    for wrong, message in {"1": "id 1 is listed twice", " ": "line 3 has no id"}.items():
+        (tmp_path / "manifest.csv").write_text(with_ids.replace("2,a", f"{wrong},a"))
+        with pytest.raises(InputError, match=message):
+            read_corpus(tmp_path)
+
+
 @pytest.mark.parametrize("speakers", [3, 4, 10])
 def test_without_a_split_speakers_are_assigned_to_splits_and_it_is_said(tmp_path, capsys, speakers):
     folder = write_corpus(tmp_path, speakers=speakers, with_split=False)

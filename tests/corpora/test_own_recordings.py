@@ -12,7 +12,7 @@ from helpers import RATE, TINY, as_flags, tone, write_corpus
 
 from accentlib.cli import main
 from accentlib.config import InputError
-from accentlib.corpora.make import make_corpus
+from accentlib.corpora.make import join_corpora, make_corpus
 from accentlib.corpora.sources import from_folder, from_table
 from accentlib.corpora.survey import examine, report_table
 from accentlib.corpora.table import read_corpus
@@ -183,11 +183,11 @@ def test_a_table_with_columns_of_its_own(tmp_path, separator):
     [
         (lambda p: from_folder(p / "none"), "no such folder"),
         (lambda p: from_folder(p), "no audio files in it"),
-        (lambda p: from_folder(p / "meta"), "no column 'file_name' .* from-table"),  # not: --path-column
+        (lambda p: from_folder(p / "meta"), "no column 'file_name' .* from-table"),
         (lambda p: from_table(p / "none.csv"), "no such file"),
         (
             lambda p: from_table(p / "t.csv"),
-            "no column 'path' for the path; it has a, b .choose by --path-column",
+            "no column 'path' for the path; it has a, b .accentlib corpus from-table has --path-column",
         ),
         (
             lambda p: from_table(p / "t.csv", path_column="a", accent_column="b", speaker_column=""),
@@ -402,3 +402,25 @@ def test_corpora_are_joined(tmp_path, capsys):
     assert joined["speaker"].nunique() == 24 and all(Path(path).is_file() for path in joined["path"])
     assert main(["corpus", "join", "--data", both[0], both[0], "--output", str(tmp_path / "x")]) == 2
     assert "two corpora are called 'home'" in capsys.readouterr().err
+
+
+def test_ids_of_a_table_are_kept_and_the_same_file_may_have_two(tmp_path):
+    folder = write_folder(tmp_path / "in")
+    paths = sorted(folder.rglob("*.wav"))
+    rows = [(f"clip {i}", p, p.parts[-3], p.parts[-2]) for i, p in enumerate([*paths, paths[0]])]
+    listing = pd.DataFrame(rows, columns=["id", "path", "accent", "speaker"])
+    pd.concat([listing, listing.tail(1), listing.tail(1).assign(id="")]).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    table, report = make_corpus(from_table(tmp_path / "t.csv"), tmp_path / "out", progress=False)
+    assert list(table["id"]) == list(listing["id"]) and len(table) == 25
+    assert reasons(report) == {"its id is listed twice": ["0.wav"], "no id": ["0.wav"]}
+    assert list(read_corpus(tmp_path / "out")["id"]) == list(listing["id"])
+    plain = write_folder(tmp_path / "plain")
+    make_corpus(from_folder(plain), plain, progress=False)
+    assert "id" not in pd.read_csv(plain / "manifest.csv")
+    joined = join_corpora([tmp_path / "out", plain], tmp_path / "both")
+    assert list(joined["id"][:25]) == [f"out/clip {i}" for i in range(25)]
+    assert list(joined["id"][25:]) == list(joined["path"][25:]) == list(read_corpus(plain)["id"])
+    assert "id" not in join_corpora([plain], tmp_path / "alone")
+    assert list(read_corpus(tmp_path / "both")["id"]) == list(joined["id"])
