@@ -40,11 +40,9 @@ def split_by_speaker(
     accents_of = table.groupby("speaker")["accent"].unique().to_dict()
     sizes = table.groupby("accent")["speaker"].nunique()
     if (sizes < 3).any():
-        few = (
-            f"accent {sizes.idxmin()!r} has {counted(sizes.min(), 'speaker')}; a speaker-disjoint split needs"
-        )
-        advice = "merge accents, leave it out, or give a split column"
-        raise InputError(f"{name}: {few} at least 3 of each accent ({advice})")
+        few = f"accent {sizes.idxmin()!r} has {counted(sizes.min(), 'speaker')}"
+        advice = "at least 3 of each accent (merge accents, leave it out, or give a split column)"
+        raise InputError(f"{name}: {few}; a speaker-disjoint split needs {advice}")
     kept = {speaker: split for speaker, split in (assigned or {}).items() if speaker in accents_of}
     best = (float("inf"), 0, {})
     for attempt in range(20):  # the first succeeds unless speakers have several accents
