@@ -1,8 +1,7 @@
-"""Every number of the system in one frozen dataclass, with its unit and its default.
+"""Every option in one frozen dataclass, with its unit and its default (the published trainer's).
 
-The defaults are the ``paper`` preset, those of the published trainer. The command line makes its flags from
-the same fields, and a checkpoint stores them. ``ALIASES`` holds the published spellings and those of earlier
-versions: flags, checkpoints and dicts may use them.
+Flags are made of the same fields. ``ALIASES`` are spellings of the published trainer and of version 0.1,
+which flags, checkpoints and dicts may use.
 """
 
 import dataclasses
@@ -69,10 +68,7 @@ def current_names(values: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Config:
-    """Features, model and training. ``Config()`` is the ``paper`` preset.
-
-    Raises InputError if a value is outside its choices or its range.
-    """
+    """Features, model and training. Raises InputError if a value is outside its choices or its range."""
 
     # features
     sample_rate: int = option(0, "resample to this rate, Hz; 0: 16000, or 8000 for telephone recordings")
@@ -207,10 +203,7 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Config":
-        """Make a configuration from a plain dict, also one with published names; the rest are defaults.
-
-        Raises InputError if a key is not a field (it suggests the nearest) or a value does not fit.
-        """
+        """A configuration from a dict. Raises InputError for an unknown key, with the nearest one."""
         names = [f.name for f in dataclasses.fields(cls)]
         for key in current_names(values):
             if key not in names:

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from ..config import Config
 from .am_softmax import AMSoftmax, phone_loss
-from .padding import frame_mask
+from .padding import Lengths, frame_mask
 from .pooling import Weights, make_pooling
 from .resnet import ResNet34
-from .vgg import VGG, Lengths
+from .vgg import VGG
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,15 @@ class Calibration:
 class AccentNet(nn.Module):
     """Front end, pooling, embedding layers and AM-Softmax.
 
+    Everywhere ``log_mels`` ``(batch, frames, mels)`` are normalised, and ``lengths`` ``(batch,)`` are the
+    frames of each utterance, None if nothing is padded. Padding never changes an embedding.
+
     Parameters
     ----------
-    config : Config
-        Front end, pooling and sizes.
     labels : list of str
-        Accent names; the position in the list is the class number.
-    phones : list of str
-        Names of the phones that the front end learns as a second task; often none.
+        Accents; the position in the list is the class number.
+    phones : sequence of str
+        Phones that the front end learns as a second task; often none.
     """
 
     def __init__(self, config: Config, labels: list[str], phones: Sequence[str] = ()):
@@ -45,9 +46,7 @@ class AccentNet(nn.Module):
         self.trained_on: frozenset[int] | None = frozenset()  # fingerprints of training clips; None: unknown
         size = config.embedding_size
         self.front_end = ResNet34(config) if config.front_end == "ResNet34" else VGG(config)
-        self.pooling = make_pooling(
-            config.pooling_method, config.encoder_size, config.heads, config.head_drop
-        )
+        self.pooling = make_pooling(config)
         self.fc1 = nn.Linear(self.pooling.output_size, size)
         self.fc2 = nn.Linear(size, size)
         self.norm = nn.BatchNorm1d(size)
@@ -58,20 +57,16 @@ class AccentNet(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def encode(self, log_mels: Tensor, lengths: Lengths = None) -> tuple[Tensor, Tensor]:
-        """Output of the front end, ``(batch, steps, size)`` with 8, 16 or 32 frames a step, and its lengths.
-
-        ``log_mels`` ``(batch, frames, mels)`` are normalised; ``lengths`` ``(batch,)`` are the frames of each
-        utterance, None if nothing is padded.
-        """
+        """Output of the front end, ``(batch, steps, size)``, and the steps of each utterance ``(batch,)``."""
         lengths = None if lengths is None else torch.as_tensor(lengths, device=log_mels.device)
-        encoded, lengths = self.front_end(log_mels, lengths)
-        if lengths is None:
-            lengths = torch.full(encoded.shape[:1], encoded.shape[1], device=encoded.device)
-        return encoded, lengths
+        encoded, steps = self.front_end(log_mels, lengths)
+        if steps is None:
+            steps = torch.full(encoded.shape[:1], encoded.shape[1], device=encoded.device)
+        return encoded, steps
 
-    def pool(self, encoded: Tensor, lengths: Tensor) -> tuple[Tensor, Weights]:
+    def pool(self, encoded: Tensor, steps: Tensor) -> tuple[Tensor, Weights]:
         """The embedding ``(batch, embedding)`` and the attention weights, from the front end's output."""
-        pooled, weights = self.pooling(encoded.float(), frame_mask(lengths, encoded.shape[1]))
+        pooled, weights = self.pooling(encoded.float(), frame_mask(steps, encoded.shape[1]))
         x = F.relu(self.fc1(self._drop(pooled)))  # (batch, embedding)
         return self.norm(F.relu(self.fc2(self._drop(x)))), weights  # (batch, embedding)
 
@@ -95,29 +90,23 @@ class AccentNet(nn.Module):
         return self(log_mels, lengths)[0]
 
     def forward(
-        self,
-        log_mels: Tensor,
-        lengths: Lengths = None,
-        targets: Tensor | None = None,
-        *,
-        step: int = 0,
-        class_weights: Tensor | None = None,
-        phones: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor | None]:
+        self, log_mels: Tensor, lengths: Lengths = None, targets: Tensor | None = None, *, step: int = 0,
+        class_weights: Tensor | None = None, phones: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
         """Logits (scaled cosines, without a margin) ``(batch, accents)``, and the loss, None without targets.
 
-        The loss is AM-Softmax's after ``step`` updates, weighted by class if ``class_weights`` ``(accents,)``
-        are given. With ``phones`` ``(batch, frames)``, ``phone_weight`` times :func:`phone_loss` is added.
+        The loss is AM-Softmax's after ``step`` updates, weighted by ``class_weights`` ``(accents,)``. With
+        ``phones`` ``(batch, frames)``, ``phone_weight`` times :func:`phone_loss` is added.
         """
-        encoded, lengths = self.encode(log_mels, lengths)
-        cosines = self.cosines(self.pool(encoded, lengths)[0])
+        encoded, steps = self.encode(log_mels, lengths)
+        cosines = self.cosines(self.pool(encoded, steps)[0])
         logits = self.am_softmax.scale * cosines
         if targets is None:
             return logits, None
         loss = F.cross_entropy(self.am_softmax.margin_logits(cosines, targets, step), targets, class_weights)
         if phones is not None:
-            own = phone_loss(self.phone_layer(encoded), phones, self.config.frames_a_step)
-            loss = loss + self.config.phone_weight * own
+            second = phone_loss(self.phone_layer(encoded), phones, self.config.frames_a_step)
+            loss = loss + self.config.phone_weight * second
         return logits, loss
 
     def phone_probabilities(self, log_mels: Tensor, lengths: Lengths = None) -> Tensor:
@@ -133,5 +122,5 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        for module in modes:
-            module.training = modes[module]
+        for module, training in modes.items():
+            module.training = training

@@ -1,7 +1,4 @@
-"""The losses: AM-Softmax for accents, and cross-entropy of phones.
-
-Wang et al., Additive Margin Softmax for Face Verification, arXiv 1801.05599, equation 6.
-"""
+"""The losses: AM-Softmax (Wang et al., arXiv 1801.05599, equation 6), and cross-entropy of phones."""
 
 import torch
 import torch.nn.functional as F
@@ -9,16 +6,9 @@ from torch import Tensor, nn
 
 
 class AMSoftmax(nn.Module):
-    """Cross-entropy of scaled cosines, where the true class is handicapped by a margin.
+    """Cross-entropy of scaled cosines, the true class handicapped by a margin: s and m of the paper.
 
-    Parameters
-    ----------
-    size, classes : int
-        Size of the vectors, number of classes.
-    scale, margin : float
-        s and m of the paper.
-    annealing : bool
-        Raise the margin during training: ``m / (1 + alpha)`` with ``alpha = 1000 / (1 + 1e-4 step)^2``.
+    With ``annealing`` the margin is ``m / (1 + alpha)``, where ``alpha = 1000 / (1 + 1e-4 step)^2``.
     """
 
     def __init__(self, size: int, classes: int, scale: float, margin: float, annealing: bool = False):
@@ -42,19 +32,10 @@ class AMSoftmax(nn.Module):
 
 
 def phone_loss(logits: Tensor, phones: Tensor, frames_a_step: int) -> Tensor:
-    """Cross-entropy of phone classification, a scalar.
+    """Cross-entropy of phones, from logits ``(batch, steps, phones)`` and numbers ``(batch, frames)``.
 
-    A step of the encoder lasts several frames; its target is each phone's share of them. Learning phones and
-    accents together helped most in the Accented English Speech Recognition Challenge 2020 (arXiv 2102.10233).
-
-    Parameters
-    ----------
-    logits : Tensor
-        ``(batch, steps, phones)``.
-    phones : Tensor
-        ``(batch, frames)``, phone numbers, negative where unknown. Steps without a known phone do not count.
-    frames_a_step : int
-        ``steps`` times this is ``frames``, or a little more.
+    The target of a step is each phone's share of its frames. Negative numbers are unknown; steps without a
+    known phone do not count. That phones help accents: arXiv 2102.10233.
     """
     steps, classes = logits.shape[1:]
     phones = F.pad(phones, (0, steps * frames_a_step - phones.shape[1]), value=-1)

@@ -52,15 +52,14 @@ def load_weights(model: AccentNet, weights: dict[str, torch.Tensor], *, name: st
 
 
 def save_checkpoint(path: str | Path, model: AccentNet, training: dict[str, Any] | None = None) -> None:
-    """Write a model, and the training state to resume from, to one file.
+    """Write a model, with calibration and fingerprints of its training clips, to one file.
 
-    Stored are weights, configuration, labels, phones, calibration and the fingerprints of training clips.
-    ``training`` holds optimizer, counters and random states, of plain types and tensors.
+    ``training`` is the state to resume from: optimizer, counters, random states, as plain types and tensors.
     """
+    clips = None if model.trained_on is None else torch.tensor(sorted(model.trained_on))
     content = {
         "format": 1, "config": model.config.to_dict(), "labels": model.labels, "phones": model.phones,
-        "calibration": dataclasses.asdict(model.calibration),
-        "trained_on": None if model.trained_on is None else torch.tensor(sorted(model.trained_on)),
+        "calibration": dataclasses.asdict(model.calibration), "trained_on": clips,
         "model": model.state_dict(), "training": training,
     }  # fmt: skip
     _write(path, content)
@@ -106,7 +105,7 @@ def _published(content: dict[str, Any], path: str | Path, *, training: bool) -> 
 
 
 def _check_format(content: dict[str, Any], path: str | Path) -> dict[str, Any]:
-    """The content under the names of this version, if it is that of a checkpoint."""
+    """The content of a checkpoint under the names of this version."""
     kinds = {"format": int, "config": dict, "labels": list, "phones": list, "model": dict, "training": object}
     content = {"phones": content.get("sounds", []), **content}  # their name until version 0.1
     if (
@@ -115,10 +114,9 @@ def _check_format(content: dict[str, Any], path: str | Path) -> dict[str, Any]:
     ):
         raise InputError(f"{path}: not a checkpoint of accentlib (format 1)")
     names = [*content["labels"], *content["phones"], *content["config"], *content["model"]]
-    if not content["labels"] or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{path}: damaged (its labels, phones, options and weights have no names)")
-    if not all(isinstance(weight, torch.Tensor) for weight in content["model"].values()):
-        raise InputError(f"{path}: damaged (its weights are not tensors)")
+    tensors = all(isinstance(weight, torch.Tensor) for weight in content["model"].values())
+    if not content["labels"] or not tensors or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path}: damaged (labels, options or weights are missing or of the wrong type)")
     return {name: _renamed(value) for name, value in content.items()}
 
 
@@ -155,13 +153,13 @@ def _load_plain(path: Path) -> dict[str, Any]:
 
 
 def load_model(path: str | Path = SHIPPED) -> AccentNet:
-    """The model of a checkpoint, on the CPU and in evaluation mode; by default the one for real speech.
+    """The model of a checkpoint, on the CPU and in evaluation mode.
 
     Parameters
     ----------
     path : str or Path
-        A ``.pt`` of a run, a ``.chkpt`` of the published trainer, or, where no file has that name, a model of
-        the package: ``real_speech`` or ``accents_mini``.
+        A ``.pt`` of a run, a published ``.chkpt``, or, where no file has that name, a model of the package:
+        ``real_speech`` (the default) or ``accents_mini``.
 
     Raises InputError if the checkpoint is not readable, or its weights do not fit its configuration.
     """
@@ -173,14 +171,13 @@ def load_model(path: str | Path = SHIPPED) -> AccentNet:
     content = _check_format(content, path)
     model = empty_model(Config.from_dict(content["config"]), content["labels"], content["phones"])
     load_weights(model, content["model"], name=str(path))
-    if "calibration" in content:  # not in those of version 0.1 at first
+    if "calibration" in content:  # early ones have none
         model.calibration = _calibration(content["calibration"], path)
     model.trained_on = trained_on(content)
     return model.eval()
 
 
 def _calibration(stored: Any, path: str | Path) -> Calibration:
-    """The calibration that a checkpoint holds."""
     if isinstance(stored, dict):
         numbers = {name: stored.get(name) for name in RANGES}
         if all(type(x) in (int, float) and RANGES[n][0] <= x <= RANGES[n][1] for n, x in numbers.items()):
@@ -190,12 +187,11 @@ def _calibration(stored: Any, path: str | Path) -> Calibration:
 
 def trained_on(content: dict[str, Any]) -> frozenset[int] | None:
     """Fingerprints of a checkpoint's training clips; None if it does not store them."""
-    noted = content.get("trained_on")
-    return frozenset(noted.tolist()) if isinstance(noted, torch.Tensor) and noted.ndim == 1 else None
+    clips = content.get("trained_on")
+    return frozenset(clips.tolist()) if isinstance(clips, torch.Tensor) and clips.ndim == 1 else None
 
 
 def known_clips(model: AccentNet, paths: Iterable[str]) -> int | None:
     """How many of these files the model was trained on; None if it does not know."""
-    if model.trained_on is None:
-        return None
-    return sum(fingerprint(path) in model.trained_on for path in paths)
+    known = model.trained_on
+    return None if known is None else sum(fingerprint(path) in known for path in paths)

@@ -1,8 +1,7 @@
-"""From a vector a step to one vector an utterance: statistics, attention, multi-head, double multi-head.
+"""Poolings: ``steps`` ``(batch, steps, size)`` to one vector, and the :class:`Weights` that made it.
 
-Every pooling takes ``steps`` ``(batch, steps, size)`` and ``mask`` ``(batch, steps)``, true where a step is
-speech and not padding, and returns the pooled vector and the :class:`Weights` that made it.
-India, Safari and Hernando, Double Multi-Head Attention for Speaker Verification, arXiv 2007.13199.
+``mask`` ``(batch, steps)`` is true where a step is speech and not padding. India, Safari and Hernando, Double
+Multi-Head Attention for Speaker Verification, arXiv 2007.13199.
 """
 
 import math
@@ -10,6 +9,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from ..config import Config
 
 
 class Weights(NamedTuple):
@@ -101,9 +102,8 @@ class DoubleMultiHeadAttentionPooling(nn.Module):
 def dropped_heads(scores: Tensor, head_drop: float) -> Tensor:
     """Heads to drop, ``(batch, heads)`` bool: each with probability ``head_drop``, never all of a clip.
 
-    Independent drops would sometimes drop every head (and softmax gives NaN), and repairing that would change
-    the probability. So the number of dropped heads is ``head_drop * heads``, rounded up or down at random so
-    that its mean is exact, and they are drawn at random. ``1 - 1 / heads`` is the largest probability.
+    Independent drops would sometimes drop every head (and softmax gives NaN). So their number is
+    ``head_drop * heads``, rounded up or down at random so that its mean is exact, at most ``heads - 1``.
     """
     batch, heads = scores.shape
     mean = min(head_drop * heads, heads - 1)
@@ -112,12 +112,13 @@ def dropped_heads(scores: Tensor, head_drop: float) -> Tensor:
     return rank < count
 
 
-def make_pooling(method: str, size: int, heads: int, head_drop: float) -> nn.Module:
-    """The pooling of that name for step vectors of ``size`` values."""
+def make_pooling(config: Config) -> nn.Module:
+    """The pooling of the configuration."""
+    size, heads = config.encoder_size, config.heads
     poolings = {
         "Statistics": lambda: StatisticsPooling(size),
         "Attention": lambda: AttentionPooling(size),
         "MHA": lambda: MultiHeadAttentionPooling(size, heads),
-        "DoubleMHA": lambda: DoubleMultiHeadAttentionPooling(size, heads, head_drop),
+        "DoubleMHA": lambda: DoubleMultiHeadAttentionPooling(size, heads, config.head_drop),
     }
-    return poolings[method]()
+    return poolings[config.pooling_method]()

@@ -4,15 +4,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import Config
-from .padding import as_image, halved, zero_padding
-from .vgg import Lengths
+from .padding import Lengths, as_image, halved, zero_padding
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with batch norm, added to their input; stride 2 halves frames and mels.
-
-    He et al., Deep Residual Learning for Image Recognition, arXiv 1512.03385, figure 5 (left).
-    """
+    """Two 3x3 convolutions with batch norm, added to their input (arXiv 1512.03385, figure 5, left)."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int):
         super().__init__()

@@ -4,16 +4,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import VGG_BLOCKS, Config
-from .padding import as_image, halved, zero_padding
-
-Lengths = Tensor | None  # (batch,), frames of each utterance; None: nothing is padded
+from .padding import Lengths, as_image, halved, zero_padding
 
 
 class VGGBlock(nn.Module):
     """Two 3x3 convolutions with ReLU, then max pooling that halves frames and mels (rounded up).
 
-    Padding is zeroed after each convolution: otherwise its bias would leak past an utterance's end, and
-    back through the next convolution. Batch norm, if any, follows the pooling, on a quarter of the values.
+    Padding is zeroed after each convolution: its bias would leak past an utterance's end, and back through
+    the next convolution. Batch norm, if any, follows the pooling, on a quarter of the values.
     """
 
     def __init__(self, in_channels: int, out_channels: int, batch_norm: bool):

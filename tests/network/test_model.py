@@ -14,7 +14,7 @@ from accentlib.config import FRONT_ENDS, POOLINGS, Config, InputError
 from accentlib.network.accent_net import AccentNet
 from accentlib.network.am_softmax import AMSoftmax
 from accentlib.network.padding import zero_padding
-from accentlib.network.pooling import DoubleMultiHeadAttentionPooling, dropped_heads, make_pooling
+from accentlib.network.pooling import DoubleMultiHeadAttentionPooling, dropped_heads
 from accentlib.network.vgg import VGGBlock
 
 LABELS = ["a", "b", "c", "d", "e"]
@@ -104,7 +104,7 @@ def test_one_head_always_stays(heads, prob):
 
 def test_dropped_heads_get_no_weight_in_training_alone():
     torch.manual_seed(0)
-    pooling = make_pooling("DoubleMHA", 40, 10, 0.3)
+    pooling = DoubleMultiHeadAttentionPooling(40, 10, 0.3)
     x, mask = torch.randn(500, 6, 40), torch.ones(500, 6, dtype=torch.bool)
     assert ((pooling(x, mask)[1].heads == 0).sum(1) == 3).all()
     assert (pooling.eval()(x, mask)[1].heads > 0).all()

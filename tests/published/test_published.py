@@ -15,7 +15,7 @@ from accentlib.cli import main
 from accentlib.config import ALIASES, POOLINGS, Config, InputError
 from accentlib.network.accent_net import AccentNet
 from accentlib.network.checkpoint import load_model, read_checkpoint
-from accentlib.network.pooling import make_pooling
+from accentlib.network.pooling import MultiHeadAttentionPooling
 from accentlib.published.weights import our_name, published_config, published_training
 
 GOLDEN = sorted((ROOT / "tests/golden").glob("VGG*.npz"))
@@ -345,7 +345,7 @@ def test_attention_of_heads_costs_no_more_than_attention_of_one():
     work = {}
     for heads in (2, 32):
         with FlopCounterMode(display=False) as counter:
-            make_pooling("MHA", 640, heads, 0.0)(x, mask)
+            MultiHeadAttentionPooling(640, heads)(x, mask)
         work[heads] = counter.get_total_flops()
     assert work[2] == work[32] == 2 * (2 * x.numel())  # a product for the scores, a product for the sums
 
