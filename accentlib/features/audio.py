@@ -15,55 +15,43 @@ from ..files import is_file
 AUDIO_SUFFIXES = (
     ".wav", ".flac", ".ogg", ".opus", ".mp3", ".oga", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".sph",
 )  # fmt: skip
-SILENCE = 1e-4  # a wave that swings by less than this (-80 dBFS) to either side is taken as silent
-SILENT = f"silent (it swings by less than {SILENCE})"
-BLOCK = 1 << 20  # samples that are decoded at once
-LOUDEST = 8.0  # of an array; floats beyond are whole numbers that were not scaled
-MOST_CHANNELS = 32  # of an array; what has more is not a wave
+SILENCE = 1e-4  # amplitude below which a wave counts as silent (-80 dBFS)
+SILENT = f"silent (its amplitude is below {SILENCE})"
+BLOCK = 1 << 20  # samples decoded at once
+LOUDEST = 8.0  # largest sample of a float array; larger ones are integers that were not scaled
+MOST_CHANNELS = 32  # of an array
 SCALES = {"int16": (2**15, 0), "int32": (2**31, 0), "uint8": (128, 128)}  # full scale, and the value of zero
-RATES = (4_000, 1_000_000)  # Hz; resampling from what a damaged header says would fill the memory
+RATES = (4_000, 1_000_000)  # Hz; resampling from the rate of a damaged header could fill the memory
 
 
 def load_audio(path: str | Path, sample_rate: int) -> np.ndarray:
-    """Read any file that soundfile reads, as mono at the wanted rate.
+    """Read any file that soundfile reads, as a mono wave.
 
     Parameters
     ----------
-    path : str or Path
-        Audio of any rate, channel count and sample format.
     sample_rate : int
-        Hz to which the wave is resampled (soxr, high quality) where the file has another rate; 0 keeps
-        the file's own.
+        Hz to resample to (soxr, high quality); 0 keeps the file's own rate.
 
     Returns
     -------
     np.ndarray
         ``(samples,)``, float32 in [-1, 1].
 
-    Raises InputError if the file is missing, empty, not audio, truncated or silent; one line that names
-    it.
+    Raises InputError if the file is missing, empty, not audio, truncated or silent.
     """
     return to_mono(*read_audio(path), sample_rate, name=str(path))
 
 
 def read_audio(path: str | Path | BytesIO) -> tuple[np.ndarray, int]:
-    """The mean of a file's channels, ``(samples,)``, and its rate in Hz; raises as :func:`audio_blocks`."""
+    """Mean of a file's channels, ``(samples,)``, and its rate in Hz; raises as :func:`audio_blocks`."""
     rates, blocks = zip(*((rate, _mean_channel(block)) for rate, block in audio_blocks(path)), strict=True)
     return np.concatenate(blocks), rates[0]
 
 
 def audio_blocks(path: str | Path | BytesIO) -> Iterator[tuple[int, np.ndarray]]:
-    """Read a file piece by piece, as it is: an hour in stereo would not fit into a small memory.
+    """Yield a file's rate in Hz and its next ``(samples, channels)``, float32 in [-1, 1], at most a million samples.
 
-    Yields
-    ------
-    rate : int
-        Hz.
-    block : np.ndarray
-        ``(samples, channels)``, float32 in [-1, 1], a million samples at most.
-
-    Raises InputError if the file is missing, empty, not audio or truncated (after its last block); one
-    line that names it.
+    Raises InputError if the file is missing, empty, not audio or (after its last block) truncated.
     """
     in_memory = isinstance(path, BytesIO)
     prefix = "" if in_memory else f"{path}: "
@@ -75,18 +63,17 @@ def audio_blocks(path: str | Path | BytesIO) -> Iterator[tuple[int, np.ndarray]]
     try:
         with sf.SoundFile(path) as file:
             if not RATES[0] <= file.samplerate <= RATES[1]:
-                raise InputError(
-                    f"{prefix}its header says {file.samplerate} samples a second, which is not speech"
-                )
-            # no larger than what is left, for memory that is not used costs time too; a header may promise too little
-            while len(block := file.read(_left(file, samples), dtype="float32", always_2d=True)):
+                rate = f"{file.samplerate} samples a second"
+                raise InputError(f"{prefix}its header says {rate}, which is not speech")
+            # Unused memory costs time, so ask for what is left; a header may promise too little.
+            while len(block := file.read(min(BLOCK, max(1024, file.frames - samples)), "float32", True)):
                 _check_finite(block, prefix)
                 samples += len(block)
                 yield file.samplerate, block
             truncated = samples < file.frames or _is_cut_short(path, file)
     except (sf.LibsndfileError, RuntimeError, OSError) as error:
         reason = str(error).rsplit(": ", 1)[-1].rstrip(".")
-        if "does not exist" in reason:  # libsndfile's word for an MP3 without a frame
+        if "does not exist" in reason:  # libsndfile's message for an MP3 without a frame
             reason = "Format not recognised"
         raise InputError(f"{prefix}not readable as audio, or damaged ({reason})") from None
     if truncated:
@@ -100,66 +87,52 @@ def _check_finite(wave: np.ndarray, prefix: str = "") -> None:
         raise InputError(f"{prefix}contains samples that are not numbers (NaN or infinite)")
 
 
+def _is_cut_short(path: str | Path | BytesIO, audio: sf.SoundFile) -> bool:
+    """Whether a header promises more than the file holds, which libsndfile does not report as an error."""
+    if audio.format == "OGG":  # whatever its name; the last page must have the end-of-stream flag
+        with nullcontext(path) if isinstance(path, BytesIO) else Path(path).open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - 65_536))  # the maximum size of a page
+            tail = file.read()
+        page = tail.rfind(b"OggS")
+        return page < 0 or not tail[page + 5] & 0x04
+    # libsndfile's log has the true size beside the one in the chunk's header
+    data_lines = [line for line in audio.extra_info.splitlines() if line.strip().startswith("data ")]
+    return any("should be" in line and "0xFFFFFFFF" not in line for line in data_lines)
+
+
 def as_wave(wave: Any, rate: Any) -> tuple[np.ndarray, int]:
-    """Check a wave in memory and its sample rate.
+    """Check a wave in memory and its sample rate in Hz; integers become floats in [-1, 1].
 
-    Parameters
-    ----------
-    wave : array, tensor or list of numbers
-        ``(samples,)``, ``(samples, channels)`` or ``(channels, samples)``: floats in [-1, 1], int16, int32, or
-        uint8 with its zero at 128.
-    rate : number
-        Hz.
-
-    Returns
-    -------
-    wave : np.ndarray
-        ``(samples,)`` or ``(samples, channels)``, float32 in [-1, 1].
-    rate : int
-
-    Raises InputError if it is none of these, or holds NaN or infinity.
+    The wave is an array, tensor or list: ``(samples,)``, ``(samples, channels)`` or ``(channels, samples)``, of
+    floats in [-1, 1], int16, int32, or uint8 with its zero at 128. Returns ``(samples,)`` or
+    ``(samples, channels)``, float32, and the rate. Raises InputError for anything else, and for NaN or infinity.
     """
     if np.ndim(rate) or isinstance(rate, (str, bytes)) or rate is None:
         raise InputError(f"the sample rate is a {type(rate).__name__}; pass (wave, sample rate)")
     if not RATES[0] <= rate <= RATES[1]:
-        raise InputError(f"a sample rate of {rate} Hz is not that of speech")
+        raise InputError(f"a sample rate of {rate} Hz is outside the range {RATES[0]} to {RATES[1]} Hz")
     if hasattr(wave, "detach"):  # a tensor, perhaps on a GPU, perhaps of bfloat16
-        wave = wave.detach().cpu()
-        wave = wave.float() if wave.is_floating_point() else wave
+        wave = wave.detach().cpu().float() if wave.is_floating_point() else wave.cpu()
     wave = np.asarray(wave)
     if wave.dtype.name in SCALES:
         scale, zero = SCALES[wave.dtype.name]
         wave = (wave.astype(np.float32) - zero) / scale
     elif wave.dtype.kind != "f":
-        raise InputError(f"samples of type {wave.dtype}; give floats in [-1, 1], int16, int32 or uint8")
+        raise InputError(f"samples of type {wave.dtype}; use floats in [-1, 1], int16, int32 or uint8")
     channels, samples = min(wave.shape, default=0), max(wave.shape, default=0)
     if wave.ndim not in (1, 2) or (wave.ndim == 2 and channels > min(MOST_CHANNELS, samples - 1)):
         raise InputError(f"an array of shape {wave.shape} is neither (samples,) nor (samples, channels)")
     if wave.ndim == 2 and wave.shape[0] == channels:
         wave = wave.T  # (samples, channels)
     _check_finite(wave)
-    if wave.size and np.abs(wave).max() > LOUDEST:
-        raise InputError(
-            f"samples reach {np.abs(wave).max():g}; bring them into [-1, 1] (16 bits: divide by 32768)"
-        )
+    peak = np.abs(wave).max(initial=0)
+    if peak > LOUDEST:
+        raise InputError(f"samples reach {peak:g}; scale them to [-1, 1] (16 bits: divide by 32768)")
     return wave.astype(np.float32), int(rate)
 
 
-def _left(file: sf.SoundFile, samples: int) -> int:
-    """How many samples to read next, after so many."""
-    return min(BLOCK, max(1024, file.frames - samples))
-
-
-def _mean_channel(wave: np.ndarray) -> np.ndarray:
-    """``(samples, channels)`` to ``(samples,)``."""
-    return wave[:, 0] if wave.shape[1] == 1 else wave.mean(axis=1)
-
-
 def native_rate(path: str | Path) -> int:
-    """The rate of an audio file, Hz.
-
-    Raises InputError if it is missing or not audio.
-    """
+    """The sample rate of an audio file, Hz. Raises InputError if it is missing or not audio."""
     if not is_file(path):
         raise InputError(f"{path}: no such file")
     try:
@@ -168,24 +141,16 @@ def native_rate(path: str | Path) -> int:
         raise InputError(f"{path}: not readable as audio") from None
 
 
+def _mean_channel(wave: np.ndarray) -> np.ndarray:
+    """``(samples, channels)`` to ``(samples,)``."""
+    return wave[:, 0] if wave.shape[1] == 1 else wave.mean(axis=1)
+
+
 def to_mono(wave: np.ndarray, rate: int, sample_rate: int, *, name: str = "") -> np.ndarray:
-    """Average the channels and resample.
+    """Average the channels of ``(samples,)`` or ``(samples, channels)`` and resample to ``(samples,)``, float32.
 
-    Parameters
-    ----------
-    wave : np.ndarray
-        ``(samples,)`` or ``(samples, channels)``, float in [-1, 1].
-    rate, sample_rate : int
-        Hz of the wave, and wanted (0: as it is).
-    name : str
-        What an error message calls the wave.
-
-    Returns
-    -------
-    np.ndarray
-        ``(samples,)``, float32.
-
-    Raises InputError if the wave is silent.
+    Rates are in Hz; a ``sample_rate`` of 0 keeps the wave's. Raises InputError, which begins with ``name``, if the
+    wave is silent.
     """
     wave = np.asarray(wave, dtype=np.float32)
     if wave.ndim == 2:
@@ -197,16 +162,3 @@ def to_mono(wave: np.ndarray, rate: int, sample_rate: int, *, name: str = "") ->
 
         wave = soxr.resample(wave, rate, sample_rate)
     return wave
-
-
-def _is_cut_short(path: str | Path | BytesIO, sound: sf.SoundFile) -> bool:
-    """Whether a header promises more than the file holds; libsndfile reads on without an error."""
-    if sound.format == "OGG":  # whatever the name says; its last page must say that it is the last
-        with nullcontext(path) if isinstance(path, BytesIO) else Path(path).open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - 65_536))  # a page is at most this long
-            tail = file.read()
-        page = tail.rfind(b"OggS")
-        return page < 0 or not tail[page + 5] & 0x04
-    # libsndfile writes what it found beside what the chunk header says
-    data_lines = [line for line in sound.extra_info.splitlines() if line.strip().startswith("data ")]
-    return any("should be" in line and "0xFFFFFFFF" not in line for line in data_lines)

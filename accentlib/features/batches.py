@@ -1,4 +1,4 @@
-"""Utterances of unlike length in one padded batch."""
+"""Clips of unequal length in one padded batch."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,9 @@ import torch
 
 
 def pad(log_mels: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Pad arrays ``(frames, mels)`` with zeros: ``(batch, frames, mels)`` and lengths ``(batch,)``.
+    """Pad arrays ``(frames, mels)`` with zeros to ``(batch, frames, mels)``, and return their lengths ``(batch,)``.
 
-    The lengths are None where nothing is padded, so that the network need not mask anything.
+    The lengths are None if nothing is padded, so that the network need not mask anything.
     """
     lengths = torch.tensor([len(x) for x in log_mels])
     padded = torch.zeros(len(log_mels), int(lengths.max()), log_mels[0].shape[1])
@@ -19,10 +19,9 @@ def pad(log_mels: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor | No
 
 
 def length_buckets(lengths: Sequence[int], frames_a_batch: int = 8_000) -> list[list[int]]:
-    """Group indices of like lengths, so that a padded batch holds about so many frames and little padding."""
-    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    """Group indices of similar lengths, so that a padded batch has at most ``frames_a_batch`` frames."""
     buckets: list[list[int]] = []
-    for index in order:
+    for index in sorted(range(len(lengths)), key=lambda i: lengths[i]):
         if not buckets or (len(buckets[-1]) + 1) * lengths[index] > frames_a_batch:
             buckets.append([])
         buckets[-1].append(index)

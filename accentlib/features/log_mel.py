@@ -1,4 +1,4 @@
-"""Waves to log-mel features: the one path of training, embedding and prediction."""
+"""Waves to log-mels, computed in the same way for training, embedding and prediction."""
 
 import warnings
 from functools import lru_cache
@@ -7,21 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from ..config import FEATURE_FIELDS, Config, InputError
-from .audio import load_audio, native_rate
+from .audio import read_audio, to_mono
 
-AT_ONCE = 128  # frames whose spectra are computed at once: they stay in the processor's cache
-FULL_SCALE = 32768.0  # the published features are made of 16-bit sample values
+AT_ONCE = 128  # frames transformed at once: they stay in the processor's cache
+FULL_SCALE = 32768.0  # the published features are computed from 16-bit sample values
 
 
 @lru_cache(maxsize=16)
 def mel_filters(sample_rate: int, n_fft: int, n_mels: int) -> np.ndarray:
-    """Triangular mel filters, from 0 Hz to half the sample rate, of height one.
-
-    Returns
-    -------
-    np.ndarray
-        ``(n_fft // 2 + 1, n_mels)``, float32.
-    """
+    """Triangular mel filters from 0 Hz to half the rate, height one: ``(n_fft // 2 + 1, n_mels)``, float32."""
     filters = _librosa().filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, norm=None)
     return np.ascontiguousarray(filters.T, dtype=np.float32)
 
@@ -39,15 +33,6 @@ def _librosa():
     return librosa
 
 
-@lru_cache(maxsize=16)
-def _window(window_seconds: int, n_fft: int) -> np.ndarray:
-    """A periodic Hamming window in the middle of n_fft points."""
-    from scipy.signal.windows import hamming
-
-    left = (n_fft - window_seconds) // 2
-    return np.pad(hamming(window_seconds, sym=False), (left, n_fft - window_seconds - left))
-
-
 def log_mel(
     wave: np.ndarray,
     sample_rate: int,
@@ -60,19 +45,15 @@ def log_mel(
 ) -> np.ndarray:
     """Log-mel spectrogram as the published extractor computes it, before normalisation.
 
-    The wave is scaled to 16-bit values and pre-emphasised; the magnitudes (not powers) of an STFT
-    without centring are summed in mel bands; the result is ``log(max(1, mel))``.
+    The wave is scaled to 16-bit values and pre-emphasised. An STFT without centring gives magnitudes (not powers),
+    which are summed in mel bands from 0 Hz to half the rate; the result is ``log(max(1, mel))``.
 
     Parameters
     ----------
     wave : np.ndarray
-        ``(samples,)`` in [-1, 1].
-    sample_rate : int
-        Hz.
+        ``(samples,)`` in [-1, 1], at ``sample_rate`` Hz.
     n_fft : int
-        Points of the FFT (512 in the paper's code, 2048 in the accent fork).
-    n_mels : int
-        Mel bands from 0 Hz to half the sample rate.
+        FFT size, samples (512 in the paper's code, 2048 in the accent fork).
     window_seconds, hop_seconds : float
         Hamming window and step, s.
     preemphasis : float
@@ -83,27 +64,29 @@ def log_mel(
     np.ndarray
         ``(frames, n_mels)``, float32.
 
-    Raises InputError if the wave is shorter than n_fft samples.
+    Raises InputError if the wave is shorter than n_fft samples, or the window longer.
     """
     import scipy.fft
+    from scipy.signal.windows import hamming
 
-    win_samples, hop = round(window_seconds * sample_rate), round(hop_seconds * sample_rate)
-    if hop < 1 or win_samples < 1:
-        raise InputError(f"window and step must have samples, not {win_samples} and {hop}")
-    if win_samples > n_fft:
+    length, hop = round(window_seconds * sample_rate), round(hop_seconds * sample_rate)
+    if hop < 1 or length < 1:
+        raise InputError(f"window and step must have at least one sample, not {length} and {hop}")
+    if length > n_fft:
         raise InputError(
-            f"at {sample_rate} Hz a window of {window_seconds:g} s has {win_samples} samples, more than n_fft {n_fft}:"
-            f" resample it (sample_rate 16000, or the rate of the other files), or use n_fft {2 ** (win_samples - 1).bit_length()}"
+            f"at {sample_rate} Hz a window of {window_seconds:g} s has {length} samples, more than n_fft {n_fft}: use"
+            f" sample_rate 16000 (or the rate of the other files), or n_fft {2 ** (length - 1).bit_length()}"
         )
     if len(wave) < n_fft:
-        needed = n_fft / sample_rate
-        raise InputError(f"too short: {len(wave) / sample_rate:.3f} s, at least {needed:.3f} s are needed")
-    # In float32 the FFT's rounding reaches 3e-4 in the quiet bands of real speech.
+        seconds = f"{len(wave) / sample_rate:.3f} s, at least {n_fft / sample_rate:.3f} s are needed"
+        raise InputError(f"too short: {seconds}")
+    # In float32 the FFT's rounding error reaches 3e-4 in the quiet bands of real speech.
     emphasised = np.multiply(wave, FULL_SCALE, dtype=np.float64)
     emphasised[1:] -= preemphasis * emphasised[:-1]
     emphasised[0] *= 1 - preemphasis
 
-    window = _window(win_samples, n_fft)
+    left = (n_fft - length) // 2
+    window = np.pad(hamming(length, sym=False), (left, n_fft - length - left))  # (n_fft,)
     frames = np.lib.stride_tricks.sliding_window_view(emphasised, n_fft)[::hop]  # (frames, n_fft)
     mel = np.empty((len(frames), n_mels), np.float32)
     filters = mel_filters(sample_rate, n_fft, n_mels)
@@ -115,21 +98,9 @@ def log_mel(
 
 
 def moments(log_mels: np.ndarray, normalization: str = "cmn") -> tuple[np.ndarray, np.ndarray | float]:
-    """What the normalisation of an utterance takes off each mel band, and what it divides it by.
+    """Per-band mean and scale used for normalisation of ``(frames, mels)``: ``(mels,)`` each.
 
-    Parameters
-    ----------
-    log_mels : np.ndarray
-        ``(frames, mels)``.
-    normalization : {"cmn", "cmvn"}
-        The band's mean; with cmvn also its deviation, where that is over 0.01.
-
-    Returns
-    -------
-    mean : np.ndarray
-        ``(mels,)``.
-    scale : np.ndarray or float
-        ``(mels,)``, or 1.
+    The scale is 1 for cmn; for cmvn it is the band's deviation, or 1 where that is at most 0.01.
     """
     mean = log_mels.mean(axis=0, dtype=np.float32)
     if normalization == "cmn":
@@ -139,7 +110,7 @@ def moments(log_mels: np.ndarray, normalization: str = "cmn") -> tuple[np.ndarra
 
 
 def normalise(log_mels: np.ndarray, normalization: str = "cmn") -> np.ndarray:
-    """Per-utterance normalisation of each mel band, by its :func:`moments`: ``(frames, mels)``, float32."""
+    """Normalise each mel band of an utterance by its :func:`moments`: ``(frames, mels)``, float32."""
     mean, scale = moments(log_mels, normalization)
     return (log_mels - mean) / scale
 
@@ -152,79 +123,52 @@ def mfccs(log_mels: np.ndarray, count: int) -> np.ndarray:
 
 
 def speech(wave: np.ndarray, sample_rate: int, decibels: float) -> np.ndarray:
-    """Where there is speech: voice activity by energy, as librosa.effects.split finds it, and 0.1 s around it.
+    """Mask of speech and 0.1 s around it: ``(samples,)``, bool, from energy (librosa.effects.split).
 
-    Parameters
-    ----------
-    wave : np.ndarray
-        ``(samples,)``.
-    sample_rate : int
-        Hz.
-    decibels : float
-        A pause is what lies so many dB below the loudest 40 ms.
-
-    Returns
-    -------
-    np.ndarray
-        ``(samples,)``, bool.
+    Pauses are ``decibels`` below the loudest 40 ms of the wave ``(samples,)``.
     """
     frame, hop, around = (round(seconds * sample_rate) for seconds in (0.04, 0.01, 0.1))
-    parts = _librosa().effects.split(wave, top_db=decibels, frame_length=frame, hop_length=hop)
-    spoken = np.zeros(len(wave), bool)
-    for start, stop in parts:
-        spoken[max(0, start - around) : stop + around] = True
-    return spoken
+    mask = np.zeros(len(wave), bool)
+    for start, stop in _librosa().effects.split(wave, top_db=decibels, frame_length=frame, hop_length=hop):
+        mask[max(0, start - around) : stop + around] = True
+    return mask
 
 
 def cut_pauses(wave: np.ndarray, sample_rate: int, decibels: float) -> np.ndarray:
-    """Shorten the pauses of a wave ``(samples,)`` to 0.2 s, at the ends to 0.1 s (see :func:`speech`)."""
+    """Shorten the pauses of a wave ``(samples,)`` to 0.2 s, or 0.1 s at its ends (see :func:`speech`)."""
     return wave[speech(wave, sample_rate, decibels)]
 
 
 def at_rate(config: Config, rate: int) -> Config:
-    """The configuration for audio of ``rate`` Hz: where ``sample_rate`` is 0, it becomes that."""
+    """The configuration for audio of ``rate`` Hz, which replaces a ``sample_rate`` of 0."""
     return config if config.sample_rate else config.replace(sample_rate=rate)
 
 
 def wave_log_mel(wave: np.ndarray, config: Config) -> np.ndarray:
-    """:func:`log_mel` of a mono wave at ``config.sample_rate``, with the configuration's numbers."""
-    if config.trim_silence:
-        wave = cut_pauses(wave, config.sample_rate, config.trim_silence)
-    return log_mel(
-        wave,
-        config.sample_rate,
-        config.n_fft,
-        n_mels=config.n_mels,
-        window_seconds=config.window_seconds,
-        hop_seconds=config.hop_seconds,
-        preemphasis=config.preemphasis,
-    )
+    """:func:`log_mel` of a mono wave at ``config.sample_rate``, with the configuration's options."""
+    options = made_with(config)
+    if decibels := options.pop("trim_silence"):
+        wave = cut_pauses(wave, config.sample_rate, decibels)
+    return log_mel(wave, **options)
 
 
 def file_log_mel(path: str | Path, config: Config) -> np.ndarray:
-    """Log-mels of one file, before normalisation: computed from audio, or read from a ``.pickle``.
+    """Log-mels ``(frames, n_mels)``, float32, before normalisation, of an audio file or published ``.pickle``.
 
-    Returns
-    -------
-    np.ndarray
-        ``(frames, n_mels)``, float32.
-
-    Raises InputError if the file cannot be used, or was made with other numbers than the configuration's;
-    one line that names it.
+    Raises InputError, which names the file, if it is unusable or its features were made with other options.
     """
     if str(path).endswith(".pickle"):
         from ..published.pickles import read_made_with  # only for a published feature file
 
         return read_made_with(path, config)
-    if not config.sample_rate:
-        config = at_rate(config, native_rate(path))
-    wave = load_audio(path, config.sample_rate)
+    wave, rate = read_audio(path)
+    config = at_rate(config, rate)
     try:
-        return wave_log_mel(wave, config)
+        return wave_log_mel(to_mono(wave, rate, config.sample_rate), config)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
 
 def made_with(config: Config) -> dict[str, int | float]:
-    """The numbers of a configuration that features depend on."""
+    """The options of a configuration that features depend on."""
     return {name: getattr(config, name) for name in FEATURE_FIELDS}

@@ -1,11 +1,10 @@
-"""One function over many files, on all cores, or on the machines of a Dask cluster."""
+"""Apply one function to many files, on all cores or on the machines of a Dask cluster."""
 
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from itertools import chain
-from typing import Any
+from functools import partial
 
 import joblib
 from joblib.externals.loky import ProcessPoolExecutor
@@ -14,108 +13,78 @@ from tqdm import tqdm
 from ..config import InputError, reason
 
 TOGETHER = 16  # files in one task
-MANY = 2000  # files from which on processes are worth their start (2 s); threads only wait for each other
-LONGEST = 3600  # s that one task may take
-# a thread a process: more wait for each other
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+MANY = 2000  # with fewer files, starting processes (2 s) costs more time than it saves
+LONGEST = 3600  # s to wait for a local task: a process that is killed while it sends a result goes unnoticed
 PATIENCE = 60  # s to wait for a scheduler and its first worker
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 def on_all_cores(
-    function: Callable[[Any], Any],
-    items: Sequence[Any],
-    *,
-    progress: str | None = None,
-    scheduler: str = "",
-    many: int = 0,
-) -> Iterator[Any]:
-    """Yield ``function(item)`` of each item, in order.
-
-    In a process a core where there are many files; few are done before processes have started.
+    function: Callable, items: Sequence, *, progress: str | None = None, scheduler: str = "", many: int = 0
+) -> Iterator:
+    """Yield ``function(item)`` of each item, in order; many items are computed by one process per core.
 
     Parameters
     ----------
-    function : callable
-        Of one path, say.
-    items : sequence
-        Files, say.
     progress : str, optional
-        What a bar on stderr says, if it is a terminal.
+        Label of a progress bar on stderr, shown in a terminal.
     scheduler : str
-        Address of a Dask scheduler whose workers do it instead, ``tcp://HOST:8786``. They need accentlib, and
-        see the same files. What a worker had not handed over when it died is done again by another one.
+        Address of a Dask scheduler, ``tcp://HOST:8786``: its workers compute instead. They need accentlib and the
+        same files. If a worker dies, another one repeats its unfinished tasks.
     many : int
-        From so many items on processes are worth their start; 0: ``MANY``, right for features.
+        Number of items from which processes are worth their start; 0: ``MANY``, which suits features.
     """
-    chunks = [items[start : start + TOGETHER] for start in range(0, len(items), TOGETHER)]
     if scheduler:
-        parts = _on_cluster(function, chunks, scheduler)
-    elif len(items) >= (many or MANY):
-        parts = _in_processes(function, chunks)
+        results = _on_cluster(function, items, scheduler)
     else:
-        parts = (_each(function, chunk) for chunk in chunks)
-    results = chain.from_iterable(parts)
-    if progress is None:
-        return results
-    return iter(tqdm(results, progress, total=len(items), unit=" clips", file=sys.stderr, disable=None))
+        results = _in_processes(function, items) if len(items) >= (many or MANY) else map(function, items)
+    hide = True if progress is None else None  # None: unless stderr is a terminal
+    return iter(tqdm(results, progress, total=len(items), unit=" clips", file=sys.stderr, disable=hide))
 
 
-def _in_processes(function: Callable[[Any], Any], chunks: list[Sequence[Any]]) -> Iterator[list[Any]]:
-    cores = joblib.cpu_count()
-    executor = ProcessPoolExecutor(cores, env=dict.fromkeys(THREADS, "1"))
+def _in_processes(function: Callable, items: Sequence) -> Iterator:
+    executor = ProcessPoolExecutor(joblib.cpu_count(), env=ONE_THREAD)
     try:
-        yield from _in_order(
-            lambda chunk: executor.submit(_each, function, chunk), chunks, lambda: cores, LONGEST
-        )
-    except (BrokenProcessPool, TimeoutError):  # killed while it handed over a result, it is waited for
-        raise InputError(
-            "one of the processes died, of too little memory perhaps; call it again to go on"
-        ) from None
-    finally:  # they hold memory, and a process that multiprocessing made waits for them
+        yield from _in_order(partial(executor.submit, _each, function), items, joblib.cpu_count, LONGEST)
+    except (BrokenProcessPool, TimeoutError):
+        raise InputError("one of the processes died (out of memory?); call it again to continue") from None
+    finally:  # idle processes would hold memory, and a process of multiprocessing would wait for them
         executor.shutdown(kill_workers=True)
 
 
-def _on_cluster(
-    function: Callable[[Any], Any], chunks: list[Sequence[Any]], scheduler: str
-) -> Iterator[list[Any]]:
+def _on_cluster(function: Callable, items: Sequence, scheduler: str) -> Iterator:
     try:
-        from distributed import Client
-        from distributed.scheduler import KilledWorker
-    except ImportError:
-        raise InputError("--scheduler needs Dask: pip install 'accentlib[cluster]'") from None
-    try:
+        from distributed import Client, KilledWorker
+
         client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
         client.wait_for_workers(1, timeout=PATIENCE)
+    except ImportError:
+        raise InputError("--scheduler needs Dask: pip install 'accentlib[cluster]'") from None
     except (OSError, ValueError):
         raise InputError(f"{scheduler}: no Dask scheduler with a worker answers there") from None
-    with client:
-        try:
-            yield from _in_order(
-                lambda chunk: client.submit(_each, function, chunk, pure=False),
-                chunks,
-                lambda: sum(client.nthreads().values()),
-            )
-        except (KilledWorker, ImportError, RuntimeError) as error:
-            raise InputError(
-                f"{scheduler}: {reason(error)} (do the workers have this accentlib, and enough memory?)"
-            ) from None
+    try:
+        with client:
+            submit = partial(client.submit, _each, function, pure=False)
+            yield from _in_order(submit, items, lambda: sum(client.nthreads().values()))
+    except (KilledWorker, ImportError, RuntimeError) as error:
+        hint = "do the workers have this accentlib, and enough memory?"
+        raise InputError(f"{scheduler}: {reason(error)} ({hint})") from None
 
 
-def _in_order(
-    submit: Callable[[Sequence[Any]], Any],
-    chunks: list[Sequence[Any]],
-    cores: Callable[[], int],
-    longest: float | None = None,
-) -> Iterator[list[Any]]:
-    """The results of submitted chunks, of which a few a core are under way: they do not pile up."""
+def _in_order(submit: Callable, items: Sequence, cores: Callable, longest: int | None = None) -> Iterator:
+    """Yield results in order, with about four tasks per core submitted at a time.
+
+    The limit keeps results from piling up in memory. joblib's generator has none: it submits the next task when
+    one is done, not when its result is used. With Dask it also hangs if a worker is killed (joblib 1.6).
+    """
     waiting: deque = deque()
-    for chunk in chunks:
-        waiting.append(submit(chunk))
+    for start in range(0, len(items), TOGETHER):
+        waiting.append(submit(items[start : start + TOGETHER]))
         while len(waiting) > 4 * max(1, cores()):
-            yield waiting.popleft().result(longest)
+            yield from waiting.popleft().result(longest)
     while waiting:
-        yield waiting.popleft().result(longest)
+        yield from waiting.popleft().result(longest)
 
 
-def _each(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+def _each(function: Callable, items: Sequence) -> list:
     return [function(item) for item in items]

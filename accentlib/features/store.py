@@ -1,7 +1,6 @@
 """The log-mels of a whole corpus in one memory-mapped file, computed once.
 
-The format is NumPy's own ``.npy``, for NumPy maps it without copying, every tool reads it, and its header
-leaves room for an array to grow by rows.
+The format is NumPy's own ``.npy``: NumPy maps it without copying, and its header has room for more rows.
 """
 
 import json
@@ -10,43 +9,42 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import closing, suppress
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from ..config import Config, InputError
+from ..config import Config, InputError, current_names
 from ..files import is_file, naming
 from .audio import AUDIO_SUFFIXES, native_rate
 from .log_mel import file_log_mel, made_with
 from .parallel import on_all_cores
 
-LET_GO = 256  # clips after which what was read is left to the page cache
-HEADER = 128  # bytes that NumPy gives the header of such an array, whatever its length
+LET_GO = 256  # clips read before their pages are released
+HEADER = 128  # bytes of the header that NumPy writes for such an array, whatever its length
 
 
 def clip_ids(table: pd.DataFrame) -> list[str]:
-    """What the clips of a table are keyed by, everywhere: its column ``id``, or else their paths."""
+    """Keys of the clips of a table: its column ``id``, or their paths if it has none."""
     return list(table["id" if "id" in table else "path"])
 
 
 class FeatureStore:
-    """Log-mels, before normalisation, of the clips of a corpus. Open one with :func:`open_store`.
+    """Log-mels, before normalisation, of the clips of a corpus, by id. Open one with :func:`open_store`.
 
-    A folder with ``log_mel.npy`` (``(all frames, n_mels)``, float32) and ``clips.jsonl``: what the features
-    were made with, then a line a clip: path, size and change time of its file, first frame, frames, and
-    what is wrong with it. Both only grow: a clip that changed is added again, and its last line counts.
+    It is a folder with ``log_mel.npy`` (``(all frames, n_mels)``, float32) and ``clips.jsonl``: a line with the
+    options of the features, then a line for each clip: id, size and change time (ns) of its file, first frame,
+    number of frames, and problem. Both only grow: a changed clip is added again, and its last line counts.
     """
 
     def __init__(self, folder: Path, features: dict, clips: dict[str, list]):
         self.folder, self.n_mels = folder, features["n_mels"]
-        self.problems: dict[str, str] = {path: clip[-1] for path, clip in clips.items() if clip[-1]}
-        self._place = {path: (clip[2], clip[3]) for path, clip in clips.items() if not clip[-1]}
+        self.problems: dict[str, str] = {clip: entry[-1] for clip, entry in clips.items() if entry[-1]}
+        self._place = {clip: (entry[2], entry[3]) for clip, entry in clips.items() if not entry[-1]}
         self._open()
 
     def _open(self) -> None:
@@ -54,7 +52,7 @@ class FeatureStore:
         with (self.folder / "log_mel.npy").open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         data = np.frombuffer(self._map, np.float32, rows * self.n_mels, HEADER)
-        self._data = data.reshape(rows, self.n_mels)
+        self._data = data.reshape(rows, self.n_mels)  # (all frames, n_mels)
         self._reads = 0
 
     def __getstate__(self) -> dict:
@@ -62,27 +60,27 @@ class FeatureStore:
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
-        self._open()  # in a loader's process: mapped there too, and not copied
+        self._open()  # a loader's process maps the file, too, and copies nothing
 
-    def __contains__(self, path: str) -> bool:
-        return path in self._place
+    def __contains__(self, clip: str) -> bool:
+        return clip in self._place
 
-    def __getitem__(self, path: str) -> np.ndarray:
-        """The log-mels of one clip, ``(frames, n_mels)``, read-only; nothing is read before it is used."""
+    def __getitem__(self, clip: str) -> np.ndarray:
+        """The log-mels of one clip, ``(frames, n_mels)``, read-only; they are read from disk when used."""
         self._reads += 1
         if self._reads % LET_GO == 0 and hasattr(self._map, "madvise"):  # not on Windows
-            # else all that was ever read counts as this process's memory, and batch systems stop it for that
+            # Batch systems would count all pages ever read as this process's memory, and stop it.
             self._map.madvise(mmap.MADV_DONTNEED)
-        start, frames = self._place[path]
+        start, frames = self._place[clip]
         return self._data[start : start + frames]
 
     def keep(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows of a corpus whose clips could be read."""
-        return table[[path in self for path in table["path"]]].reset_index(drop=True)
+        return table[[clip in self for clip in clip_ids(table)]].reset_index(drop=True)
 
 
 def try_log_mel(config: Config, path: str) -> np.ndarray | str:
-    """:func:`file_log_mel`, or the line that says what is wrong with the file."""
+    """:func:`file_log_mel`, or its error message."""
     try:
         return file_log_mel(path, config)
     except InputError as error:
@@ -92,92 +90,84 @@ def try_log_mel(config: Config, path: str) -> np.ndarray | str:
 def log_mels_of_files(
     paths: list[str], config: Config, *, progress: str | None = None, scheduler: str = ""
 ) -> Iterator[np.ndarray | str]:
-    """Yield log-mels (or the line that says what is wrong) of each file, in order, on all cores (or a cluster)."""
+    """Yield log-mels (or an error message) of each file, in order, with :func:`on_all_cores`."""
     return on_all_cores(partial(try_log_mel, config), paths, progress=progress, scheduler=scheduler)
 
 
 def open_store(
     table: pd.DataFrame, folder: str | Path, config: Config, *, scheduler: str = ""
 ) -> FeatureStore:
-    """Compute the features of a corpus; what is there already and still true is kept.
+    """Open the features of a corpus (:func:`accentlib.read_corpus`), after computing those that are missing.
 
-    So an interrupted run goes on where it was, and a corpus that has grown costs what is new in it.
+    These are all at first, and later those of new and changed files, or the rest after an interruption. A store
+    with other feature options is replaced.
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        A corpus (:func:`accentlib.corpora.table.read_corpus`).
-    folder : str or Path
-        Where the store is, or is made.
     config : Config
-        Its ``sample_rate`` must be set. With other numbers than the store's, it is made anew.
+        Its ``sample_rate`` must be set.
     scheduler : str
         A Dask cluster that computes (:func:`accentlib.features.parallel.on_all_cores`); this process writes.
 
     Returns
     -------
     FeatureStore
-        Its ``problems`` names the files that could not be read, with the reason.
+        Its ``problems`` has the error messages of unreadable files, by clip id.
 
     Raises InputError if no file could be read.
     """
     folder, features = Path(folder), made_with(config)
-    wanted = {path: file_stamp(path) for path in table["path"]}  # a label file may name one more than once
+    paths = dict(zip(clip_ids(table), table["path"], strict=True))  # a label file may repeat a clip
+    stamps = {clip: file_stamp(path) for clip, path in paths.items()}
     clips, _ = read_index(folder, features)
-    if not all(path in clips and clips[path][:2] == stamp for path, stamp in wanted.items()):
+    if any(clip not in clips or clips[clip][:2] != stamp for clip, stamp in stamps.items()):
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
-            clips = add_clips(folder, wanted, config, scheduler)
-    clips = {path: clips[path] for path in wanted}
-    if all(clip[-1] for clip in clips.values()):
+        lock = FileLock(folder / "lock")
+        try:
+            alone = lock.acquire(timeout=0)
+        except Timeout:
+            print(f"{folder}: another process is computing features there; waiting for it", file=sys.stderr)
+            alone = lock.acquire()
+        with alone:
+            clips = _add_clips(folder, paths, stamps, config, scheduler)
+    clips = {clip: clips[clip] for clip in paths}
+    if all(entry[-1] for entry in clips.values()):
         raise InputError(f"no clip could be read; the first: {next(iter(clips.values()))[-1]}")
     return FeatureStore(folder, features, clips)
 
 
-def _alone(folder: Path) -> AbstractContextManager:
-    """Wait until no other process writes in the folder."""
-    lock = FileLock(folder / "lock")
-    try:
-        return lock.acquire(timeout=0)
-    except Timeout:
-        print(f"{folder}: another process makes features there; waiting for it", file=sys.stderr)
-        return lock.acquire()
+def _add_clips(folder: Path, paths: dict, stamps: dict, config: Config, scheduler: str) -> dict[str, list]:
+    """Compute what the store lacks, append it, and return the index of all clips (see :func:`read_index`).
 
-
-def add_clips(
-    folder: Path, wanted: dict[str, list[int]], config: Config, scheduler: str = ""
-) -> dict[str, list]:
-    """Compute what is not there, and append it; the index of all clips.
-
-    Killed at any moment, it leaves whole clips with their lines, and perhaps the start of another one,
-    which is cut off the next time.
+    If it is killed, the store has whole clips with their lines, and perhaps a partial one, which the next call cuts.
     """
     features = made_with(config)
     clips, good = read_index(folder, features)
     data_file, index_file = folder / "log_mel.npy", folder / "clips.jsonl"
     if not good:
-        data_file.unlink(missing_ok=True)  # another store may be open on it: not written over
+        data_file.unlink(missing_ok=True)  # another process may have the old file open: leave that intact
         data_file.write_bytes(_header(0, config.n_mels))
         good = json.dumps({"features": features}) + "\n"
-        index_file.write_text(good, encoding="utf-8")
+        index_file.write_text(good, encoding="utf-8", newline="")
     os.truncate(index_file, len(good.encode()))
-    rows = max((clip[2] + clip[3] for clip in clips.values()), default=0)
+    rows = max((entry[2] + entry[3] for entry in clips.values()), default=0)
     os.truncate(data_file, HEADER + rows * 4 * config.n_mels)
-    missing = [path for path, stamp in wanted.items() if path not in clips or clips[path][:2] != stamp]
+    missing = [clip for clip, stamp in stamps.items() if clip not in clips or clips[clip][:2] != stamp]
+    files = [paths[clip] for clip in missing]
     with (
         naming(data_file),
         data_file.open("r+b") as data,
         index_file.open("a", encoding="utf-8", buffering=1) as index,
+        closing(log_mels_of_files(files, config, progress="features", scheduler=scheduler)) as results,
     ):
         data.seek(0, os.SEEK_END)
-        results = log_mels_of_files(missing, config, progress="features", scheduler=scheduler)
-        for path, result in zip(missing, results, strict=True):
+        for clip, result in zip(missing, results, strict=True):
             problem, frames = (result, 0) if isinstance(result, str) else ("", len(result))
             if frames:
                 data.write(np.ascontiguousarray(result, np.float32))
-                data.flush()  # before its line: a line promises what is there
-            clips[path] = [*wanted[path], rows, frames, problem]
-            index.write(json.dumps([path, *clips[path]]) + "\n")
+                data.flush()  # before the line that promises it
+            clips[clip] = [*stamps[clip], rows, frames, problem]
+            index.write(json.dumps([clip, *clips[clip]]) + "\n")
             rows += frames
         data.seek(0)
         data.write(_header(rows, config.n_mels))
@@ -185,50 +175,37 @@ def add_clips(
 
 
 def read_index(folder: Path, features: dict) -> tuple[dict[str, list], str]:
-    """What a store holds: each clip's size, change time, first frame, frames and problem, by path.
+    """Size, change time, first frame, frames and problem of each clip, by id; and the text of the intact lines.
 
-    Returns
-    -------
-    clips : dict
-        Empty where there is no store, or one of other features.
-    good : str
-        The text of the index as far as it can be trusted: whole lines, whose frames are there.
+    The text ends before a damaged line, or one whose frames are missing. Both are empty if there is no store with
+    these feature options.
     """
     try:
-        text = (folder / "clips.jsonl").read_text(encoding="utf-8")
+        header, *lines = (folder / "clips.jsonl").read_bytes().decode().splitlines(keepends=True)
         rows = ((folder / "log_mel.npy").stat().st_size - HEADER) // (4 * features["n_mels"])
-    except (OSError, UnicodeDecodeError):
+        if current_names(json.loads(header)["features"]) != features or not header.endswith("\n"):
+            return {}, ""
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # no index, or a damaged one
         return {}, ""
-    lines = text.splitlines(keepends=True)
-    if not lines or lines[0] != json.dumps({"features": features}) + "\n":
-        return {}, ""
-    clips: dict[str, list] = {}
-    good = 1
-    for line in lines[1:]:
-        clip = _parsed(line)
-        if clip is None or clip[3] + clip[4] > rows:
-            break
-        clips[clip[0]] = clip[1:]
-        good += 1
-    return clips, "".join(lines[:good])
-
-
-def _parsed(line: str) -> list[Any] | None:
-    """A line of the index: path, size, change time, first frame, frames, problem; or None if it is damaged."""
-    try:
-        clip = json.loads(line)
-    except ValueError:
-        return None
-    whole = isinstance(clip, list) and [type(x) for x in clip] == [str, int, int, int, int, str]
-    return clip if whole and line.endswith("\n") and min(clip[1:5]) >= 0 else None
+    clips, good = {}, [header]
+    with suppress(ValueError):  # a line is not JSON
+        for line in lines:
+            match json.loads(line):
+                case [str(clip), int(), int(), int(start), int(frames), str()] as entry if (
+                    line.endswith("\n") and min(entry[1:5]) >= 0 and start + frames <= rows
+                ):
+                    clips[clip] = entry[1:]
+                    good.append(line)
+                case _:
+                    break
+    return clips, "".join(good)
 
 
 def _header(rows: int, n_mels: int) -> bytes:
-    """The header of a ``.npy`` file of so many rows."""
-    header = BytesIO()
-    about = {"descr": "<f4", "fortran_order": False, "shape": (rows, n_mels)}
+    """The header of a ``.npy`` file ``(rows, n_mels)``, float32."""
+    header, about = BytesIO(), {"descr": "<f4", "fortran_order": False, "shape": (rows, n_mels)}
     np.lib.format.write_array_header_1_0(header, about)
-    assert len(header.getvalue()) == HEADER
+    assert header.tell() == HEADER
     return header.getvalue()
 
 
@@ -242,35 +219,35 @@ def file_stamp(path: str | Path) -> list[int]:
 
 
 def corpus_sample_rate(paths: list[str]) -> int:
-    """The rate (Hz) at which a corpus is used: 16 kHz, or 8 kHz where most of its recordings have less.
+    """The rate (Hz) to use for a corpus: 16 kHz, or 8 kHz where most of its recordings have less.
 
-    Feature files keep the rate of most of them, as published; 0 where none says its own.
-
-    Raises InputError if none of them can be read.
+    For feature files it is the rate of most of them, as published; 0 if they do not contain it.
+    Raises InputError if no file can be read.
     """
     rates: Counter[tuple[bool, int]] = Counter()
     for path in paths:
-        features = path.endswith(".pickle")
         try:
-            rates[features, feature_rate(path) if features else native_rate(path)] += 1
+            rates[path.endswith(".pickle"), _rate(path)] += 1
         except (InputError, OSError):
-            continue  # named when its features are computed
+            continue  # reported when its features are computed
     if not rates:
-        raise InputError(f"none of the {len(paths)} audio files can be read, {paths[0]} the first")
+        raise InputError(f"none of the {len(paths)} audio files can be read; the first is {paths[0]}")
     (features, rate), _ = rates.most_common(1)[0]
     return rate if features else 16_000 if rate >= 16_000 else 8_000
 
 
-def feature_rate(path: str) -> int:
-    """The rate (Hz) of the audio that a feature file was made from; 0 if nothing says it."""
-    audio = audio_beside(path)
+def _rate(path: str) -> int:
+    """The rate (Hz) of an audio file, or of the audio that a feature file was made from (0: unknown)."""
+    if not path.endswith(".pickle"):
+        return native_rate(path)
     from ..published.pickles import read_made  # only for a published feature file
 
+    audio = audio_beside(path)
     return read_made(path).get("sample_rate") or (native_rate(audio) if audio else 0)
 
 
 def audio_beside(path: str) -> str | None:
-    """The audio file beside a feature file, of the same name; an audio file is its own."""
+    """The audio file of the same name beside a feature file, if any; for an audio file, itself."""
     if not path.endswith(".pickle"):
         return path
     stem = path.removesuffix(".pickle")
@@ -280,10 +257,7 @@ def audio_beside(path: str) -> str | None:
 def prepare(
     table: pd.DataFrame, config: Config, folder: str | Path, *, scheduler: str = ""
 ) -> tuple[Config, FeatureStore]:
-    """Settle the sample rate (:func:`accentlib.corpora.table.corpus_sample_rate`) and compute the features.
-
-    They are in ``folder`` (:func:`accentlib.open_store`).
-    """
+    """Set a ``sample_rate`` of 0 by :func:`corpus_sample_rate`, and open the store (:func:`open_store`)."""
     if config.sample_rate == 0:
         config = config.replace(sample_rate=corpus_sample_rate(list(table["path"])))
     return config, open_store(table, folder, config, scheduler=scheduler)
