@@ -1,7 +1,6 @@
 """Audio files, and waves in memory, to mono waves at one sample rate."""
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,13 @@ AUDIO_SUFFIXES = (
     ".wav", ".flac", ".ogg", ".opus", ".mp3", ".oga", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".sph",
 )  # fmt: skip
 SILENCE = 1e-4  # amplitude below which a wave counts as silent (-80 dBFS)
-SILENT = f"silent (its amplitude is below {SILENCE})"
+SILENT = f"silent (amplitude below {SILENCE})"
 BLOCK = 1 << 20  # samples decoded at once
 LOUDEST = 8.0  # largest sample of a float array; larger ones are integers that were not scaled
 MOST_CHANNELS = 32  # of an array
 SCALES = {"int16": (2**15, 0), "int32": (2**31, 0), "uint8": (128, 128)}  # full scale, and the value of zero
 RATES = (4_000, 1_000_000)  # Hz; resampling from the rate of a damaged header could fill the memory
+NOT_FINITE = "contains samples that are not numbers (NaN or infinite)"
 
 
 def load_audio(path: str | Path, sample_rate: int) -> np.ndarray:
@@ -44,12 +44,14 @@ def load_audio(path: str | Path, sample_rate: int) -> np.ndarray:
 
 def read_audio(path: str | Path | BytesIO) -> tuple[np.ndarray, int]:
     """Mean of a file's channels, ``(samples,)``, and its rate in Hz; raises as :func:`audio_blocks`."""
-    rates, blocks = zip(*((rate, _mean_channel(block)) for rate, block in audio_blocks(path)), strict=True)
-    return np.concatenate(blocks), rates[0]
+    blocks = []
+    for rate, block in audio_blocks(path):  # noqa: B007  all blocks have the same rate
+        blocks.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1))  # (samples,)
+    return np.concatenate(blocks), rate
 
 
 def audio_blocks(path: str | Path | BytesIO) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield a file's rate in Hz and its next ``(samples, channels)``, float32 in [-1, 1], at most a million samples.
+    """Yield a file's rate (Hz) and next block ``(at most BLOCK samples, channels)``, float32 in [-1, 1].
 
     Raises InputError if the file is missing, empty, not audio or (after its last block) truncated.
     """
@@ -67,7 +69,8 @@ def audio_blocks(path: str | Path | BytesIO) -> Iterator[tuple[int, np.ndarray]]
                 raise InputError(f"{prefix}its header says {rate}, which is not speech")
             # Unused memory costs time, so ask for what is left; a header may promise too little.
             while len(block := file.read(min(BLOCK, max(1024, file.frames - samples)), "float32", True)):
-                _check_finite(block, prefix)
+                if not np.isfinite(block).all():
+                    raise InputError(prefix + NOT_FINITE)
                 samples += len(block)
                 yield file.samplerate, block
             truncated = samples < file.frames or _is_cut_short(path, file)
@@ -82,30 +85,22 @@ def audio_blocks(path: str | Path | BytesIO) -> Iterator[tuple[int, np.ndarray]]
         raise InputError(f"{prefix}no samples in it")
 
 
-def _check_finite(wave: np.ndarray, prefix: str = "") -> None:
-    if not np.isfinite(wave).all():
-        raise InputError(f"{prefix}contains samples that are not numbers (NaN or infinite)")
-
-
 def _is_cut_short(path: str | Path | BytesIO, audio: sf.SoundFile) -> bool:
     """Whether a header promises more than the file holds, which libsndfile does not report as an error."""
     if audio.format == "OGG":  # whatever its name; the last page must have the end-of-stream flag
-        with nullcontext(path) if isinstance(path, BytesIO) else Path(path).open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - 65_536))  # the maximum size of a page
-            tail = file.read()
-        page = tail.rfind(b"OggS")
-        return page < 0 or not tail[page + 5] & 0x04
+        content = path.getvalue() if isinstance(path, BytesIO) else Path(path).read_bytes()
+        page = content.rfind(b"OggS", -65_536, -5)  # a page has at most 64 kB
+        return page < 0 or not content[page + 5] & 0x04
     # libsndfile's log has the true size beside the one in the chunk's header
     data_lines = [line for line in audio.extra_info.splitlines() if line.strip().startswith("data ")]
     return any("should be" in line and "0xFFFFFFFF" not in line for line in data_lines)
 
 
 def as_wave(wave: Any, rate: Any) -> tuple[np.ndarray, int]:
-    """Check a wave in memory and its sample rate in Hz; integers become floats in [-1, 1].
+    """Check a wave in memory and its rate (Hz); give it as ``(samples[, channels])``, float32 in [-1, 1].
 
-    The wave is an array, tensor or list: ``(samples,)``, ``(samples, channels)`` or ``(channels, samples)``, of
-    floats in [-1, 1], int16, int32, or uint8 with its zero at 128. Returns ``(samples,)`` or
-    ``(samples, channels)``, float32, and the rate. Raises InputError for anything else, and for NaN or infinity.
+    It is an array, tensor or list (its channels may come first) of floats in [-1, 1], int16, int32 or uint8.
+    Raises InputError for anything else, and for NaN or infinity.
     """
     if np.ndim(rate) or isinstance(rate, (str, bytes)) or rate is None:
         raise InputError(f"the sample rate is a {type(rate).__name__}; pass (wave, sample rate)")
@@ -124,7 +119,8 @@ def as_wave(wave: Any, rate: Any) -> tuple[np.ndarray, int]:
         raise InputError(f"an array of shape {wave.shape} is neither (samples,) nor (samples, channels)")
     if wave.ndim == 2 and wave.shape[0] == channels:
         wave = wave.T  # (samples, channels)
-    _check_finite(wave)
+    if not np.isfinite(wave).all():
+        raise InputError(NOT_FINITE)
     peak = np.abs(wave).max(initial=0)
     if peak > LOUDEST:
         raise InputError(f"samples reach {peak:g}; scale them to [-1, 1] (16 bits: divide by 32768)")
@@ -141,20 +137,14 @@ def native_rate(path: str | Path) -> int:
         raise InputError(f"{path}: not readable as audio") from None
 
 
-def _mean_channel(wave: np.ndarray) -> np.ndarray:
-    """``(samples, channels)`` to ``(samples,)``."""
-    return wave[:, 0] if wave.shape[1] == 1 else wave.mean(axis=1)
-
-
 def to_mono(wave: np.ndarray, rate: int, sample_rate: int, *, name: str = "") -> np.ndarray:
-    """Average the channels of ``(samples,)`` or ``(samples, channels)`` and resample to ``(samples,)``, float32.
+    """Average the channels ``(samples[, channels])`` and resample (Hz; 0: not) to ``(samples,)``, float32.
 
-    Rates are in Hz; a ``sample_rate`` of 0 keeps the wave's. Raises InputError, which begins with ``name``, if the
-    wave is silent.
+    Raises InputError, which begins with ``name``, if the wave is silent.
     """
     wave = np.asarray(wave, dtype=np.float32)
     if wave.ndim == 2:
-        wave = _mean_channel(wave)
+        wave = wave.mean(axis=1)
     if not len(wave) or np.ptp(wave) < 2 * SILENCE:  # a constant is silence too
         raise InputError((f"{name}: " if name else "") + (SILENT if len(wave) else "no samples in it"))
     if sample_rate not in (0, rate):

@@ -15,7 +15,7 @@ FULL_SCALE = 32768.0  # the published features are computed from 16-bit sample v
 
 @lru_cache(maxsize=16)
 def mel_filters(sample_rate: int, n_fft: int, n_mels: int) -> np.ndarray:
-    """Triangular mel filters from 0 Hz to half the rate, height one: ``(n_fft // 2 + 1, n_mels)``, float32."""
+    """Triangular mel filters of height one, ``(n_fft // 2 + 1, n_mels)``, float32, up to half the rate."""
     filters = _librosa().filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, norm=None)
     return np.ascontiguousarray(filters.T, dtype=np.float32)
 
@@ -45,8 +45,9 @@ def log_mel(
 ) -> np.ndarray:
     """Log-mel spectrogram as the published extractor computes it, before normalisation.
 
-    The wave is scaled to 16-bit values and pre-emphasised. An STFT without centring gives magnitudes (not powers),
-    which are summed in mel bands from 0 Hz to half the rate; the result is ``log(max(1, mel))``.
+    The wave is scaled to 16-bit values and pre-emphasised: ``y[n] = x[n] - preemphasis * x[n-1]``, and
+    ``y[0] = (1 - preemphasis) * x[0]``. The magnitudes (not powers) of an STFT without centring, with Hamming
+    windows, are summed in mel bands from 0 Hz to half the rate; the result is ``log(max(1, mel))``.
 
     Parameters
     ----------
@@ -54,10 +55,6 @@ def log_mel(
         ``(samples,)`` in [-1, 1], at ``sample_rate`` Hz.
     n_fft : int
         FFT size, samples (512 in the paper's code, 2048 in the accent fork).
-    window_seconds, hop_seconds : float
-        Hamming window and step, s.
-    preemphasis : float
-        ``y[n] = x[n] - preemphasis * x[n-1]``, and ``y[0] = (1 - preemphasis) * x[0]``.
 
     Returns
     -------
@@ -74,8 +71,8 @@ def log_mel(
         raise InputError(f"window and step must have at least one sample, not {length} and {hop}")
     if length > n_fft:
         raise InputError(
-            f"at {sample_rate} Hz a window of {window_seconds:g} s has {length} samples, more than n_fft {n_fft}: use"
-            f" sample_rate 16000 (or the rate of the other files), or n_fft {2 ** (length - 1).bit_length()}"
+            f"at {sample_rate} Hz a window of {window_seconds:g} s has {length} samples, n_fft is {n_fft}:"
+            f" use sample_rate 16000 (or that of the other files), or n_fft {2 ** (length - 1).bit_length()}"
         )
     if len(wave) < n_fft:
         seconds = f"{len(wave) / sample_rate:.3f} s, at least {n_fft / sample_rate:.3f} s are needed"
@@ -98,9 +95,9 @@ def log_mel(
 
 
 def moments(log_mels: np.ndarray, normalization: str = "cmn") -> tuple[np.ndarray, np.ndarray | float]:
-    """Per-band mean and scale used for normalisation of ``(frames, mels)``: ``(mels,)`` each.
+    """Per-band mean ``(mels,)`` and scale used for normalisation of ``(frames, mels)``.
 
-    The scale is 1 for cmn; for cmvn it is the band's deviation, or 1 where that is at most 0.01.
+    The scale is 1 for cmn; for cmvn it is the deviation, or 1 where that is at most 0.01, ``(mels,)``.
     """
     mean = log_mels.mean(axis=0, dtype=np.float32)
     if normalization == "cmn":
@@ -123,10 +120,7 @@ def mfccs(log_mels: np.ndarray, count: int) -> np.ndarray:
 
 
 def speech(wave: np.ndarray, sample_rate: int, decibels: float) -> np.ndarray:
-    """Mask of speech and 0.1 s around it: ``(samples,)``, bool, from energy (librosa.effects.split).
-
-    Pauses are ``decibels`` below the loudest 40 ms of the wave ``(samples,)``.
-    """
+    """Mask ``(samples,)`` of all but pauses: ``decibels`` below the loudest 40 ms, 0.1 s away from speech."""
     frame, hop, around = (round(seconds * sample_rate) for seconds in (0.04, 0.01, 0.1))
     mask = np.zeros(len(wave), bool)
     for start, stop in _librosa().effects.split(wave, top_db=decibels, frame_length=frame, hop_length=hop):
@@ -153,7 +147,7 @@ def wave_log_mel(wave: np.ndarray, config: Config) -> np.ndarray:
 
 
 def file_log_mel(path: str | Path, config: Config) -> np.ndarray:
-    """Log-mels ``(frames, n_mels)``, float32, before normalisation, of an audio file or published ``.pickle``.
+    """Log-mels ``(frames, n_mels)``, before normalisation, computed from audio or read from a ``.pickle``.
 
     Raises InputError, which names the file, if it is unusable or its features were made with other options.
     """

@@ -22,22 +22,17 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 def on_all_cores(
     function: Callable, items: Sequence, *, progress: str | None = None, scheduler: str = "", many: int = 0
 ) -> Iterator:
-    """Yield ``function(item)`` of each item, in order; many items are computed by one process per core.
+    """Yield ``function(item)`` of each item, in order; from ``many`` items on, with one process per core.
 
-    Parameters
-    ----------
-    progress : str, optional
-        Label of a progress bar on stderr, shown in a terminal.
-    scheduler : str
-        Address of a Dask scheduler, ``tcp://HOST:8786``: its workers compute instead. They need accentlib and the
-        same files. If a worker dies, another one repeats its unfinished tasks.
-    many : int
-        Number of items from which processes are worth their start; 0: ``MANY``, which suits features.
+    ``progress`` is the label of a bar on stderr. ``scheduler`` is the address of a Dask scheduler to use,
+    ``tcp://HOST:8786``; its workers need accentlib and the same files. If one dies, another does its tasks.
     """
     if scheduler:
         results = _on_cluster(function, items, scheduler)
+    elif len(items) >= (many or MANY):
+        results = _in_processes(function, items)
     else:
-        results = _in_processes(function, items) if len(items) >= (many or MANY) else map(function, items)
+        results = map(function, items)
     hide = True if progress is None else None  # None: unless stderr is a terminal
     return iter(tqdm(results, progress, total=len(items), unit=" clips", file=sys.stderr, disable=hide))
 
@@ -72,15 +67,15 @@ def _on_cluster(function: Callable, items: Sequence, scheduler: str) -> Iterator
 
 
 def _in_order(submit: Callable, items: Sequence, cores: Callable, longest: int | None = None) -> Iterator:
-    """Yield results in order, with about four tasks per core submitted at a time.
+    """Yield results in order, with two tasks per core under way: results must not pile up in memory.
 
-    The limit keeps results from piling up in memory. joblib's generator has none: it submits the next task when
-    one is done, not when its result is used. With Dask it also hangs if a worker is killed (joblib 1.6).
+    joblib's generator submits a task when another ends, not when its result is taken, and on Dask it hangs if a
+    worker is killed (joblib 1.6). With three tasks, loky's queue overflows, and its thread fails at Ctrl-C.
     """
     waiting: deque = deque()
     for start in range(0, len(items), TOGETHER):
         waiting.append(submit(items[start : start + TOGETHER]))
-        while len(waiting) > 4 * max(1, cores()):
+        while len(waiting) > 2 * max(1, cores()):
             yield from waiting.popleft().result(longest)
     while waiting:
         yield from waiting.popleft().result(longest)

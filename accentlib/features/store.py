@@ -1,7 +1,4 @@
-"""The log-mels of a whole corpus in one memory-mapped file, computed once.
-
-The format is NumPy's own ``.npy``: NumPy maps it without copying, and its header has room for more rows.
-"""
+"""The log-mels of a whole corpus in one memory-mapped file, computed once."""
 
 import json
 import mmap
@@ -36,13 +33,13 @@ def clip_ids(table: pd.DataFrame) -> list[str]:
 class FeatureStore:
     """Log-mels, before normalisation, of the clips of a corpus, by id. Open one with :func:`open_store`.
 
-    It is a folder with ``log_mel.npy`` (``(all frames, n_mels)``, float32) and ``clips.jsonl``: a line with the
-    options of the features, then a line for each clip: id, size and change time (ns) of its file, first frame,
-    number of frames, and problem. Both only grow: a changed clip is added again, and its last line counts.
+    Its folder has ``log_mel.npy``, ``(all frames, n_mels)``, which NumPy maps without copying, and the index
+    ``clips.jsonl``: a line with the features' options, then for each clip its id, file size, change time (ns),
+    first frame, number of frames, and problem. Both only grow: the last line of a clip counts.
     """
 
     def __init__(self, folder: Path, features: dict, clips: dict[str, list]):
-        self.folder, self.n_mels = folder, features["n_mels"]
+        self.folder, self.n_mels, self._reads = folder, features["n_mels"], 0
         self.problems: dict[str, str] = {clip: entry[-1] for clip, entry in clips.items() if entry[-1]}
         self._place = {clip: (entry[2], entry[3]) for clip, entry in clips.items() if not entry[-1]}
         self._open()
@@ -51,9 +48,7 @@ class FeatureStore:
         rows = max(start + frames for start, frames in self._place.values())
         with (self.folder / "log_mel.npy").open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        data = np.frombuffer(self._map, np.float32, rows * self.n_mels, HEADER)
-        self._data = data.reshape(rows, self.n_mels)  # (all frames, n_mels)
-        self._reads = 0
+        self._data = np.ndarray((rows, self.n_mels), np.float32, self._map, HEADER)
 
     def __getstate__(self) -> dict:
         return {name: value for name, value in vars(self).items() if name not in ("_map", "_data")}
@@ -97,13 +92,12 @@ def log_mels_of_files(
 def open_store(
     table: pd.DataFrame, folder: str | Path, config: Config, *, scheduler: str = ""
 ) -> FeatureStore:
-    """Open the features of a corpus (:func:`accentlib.read_corpus`), after computing those that are missing.
-
-    These are all at first, and later those of new and changed files, or the rest after an interruption. A store
-    with other feature options is replaced.
+    """Compute the features of new and changed clips of a corpus, and open its store.
 
     Parameters
     ----------
+    folder : str or Path
+        The store. If its features were made with other options, it is replaced.
     config : Config
         Its ``sample_rate`` must be set.
     scheduler : str
@@ -120,7 +114,7 @@ def open_store(
     paths = dict(zip(clip_ids(table), table["path"], strict=True))  # a label file may repeat a clip
     stamps = {clip: file_stamp(path) for clip, path in paths.items()}
     clips, _ = read_index(folder, features)
-    if any(clip not in clips or clips[clip][:2] != stamp for clip, stamp in stamps.items()):
+    if any(clips.get(clip, [])[:2] != stamp for clip, stamp in stamps.items()):
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / "lock")
         try:
@@ -137,10 +131,7 @@ def open_store(
 
 
 def _add_clips(folder: Path, paths: dict, stamps: dict, config: Config, scheduler: str) -> dict[str, list]:
-    """Compute what the store lacks, append it, and return the index of all clips (see :func:`read_index`).
-
-    If it is killed, the store has whole clips with their lines, and perhaps a partial one, which the next call cuts.
-    """
+    """Append the clips that the store lacks, after removing one that a kill cut off; return the index."""
     features = made_with(config)
     clips, good = read_index(folder, features)
     data_file, index_file = folder / "log_mel.npy", folder / "clips.jsonl"
@@ -148,14 +139,14 @@ def _add_clips(folder: Path, paths: dict, stamps: dict, config: Config, schedule
         data_file.unlink(missing_ok=True)  # another process may have the old file open: leave that intact
         data_file.write_bytes(_header(0, config.n_mels))
         good = json.dumps({"features": features}) + "\n"
-        index_file.write_text(good, encoding="utf-8", newline="")
+        index_file.write_bytes(good.encode())
     os.truncate(index_file, len(good.encode()))
     rows = max((entry[2] + entry[3] for entry in clips.values()), default=0)
     os.truncate(data_file, HEADER + rows * 4 * config.n_mels)
-    missing = [clip for clip, stamp in stamps.items() if clip not in clips or clips[clip][:2] != stamp]
+    missing = [clip for clip, stamp in stamps.items() if clips.get(clip, [])[:2] != stamp]
     files = [paths[clip] for clip in missing]
     with (
-        naming(data_file),
+        naming(data_file),  # in the message of a full disk
         data_file.open("r+b") as data,
         index_file.open("a", encoding="utf-8", buffering=1) as index,
         closing(log_mels_of_files(files, config, progress="features", scheduler=scheduler)) as results,
@@ -175,10 +166,9 @@ def _add_clips(folder: Path, paths: dict, stamps: dict, config: Config, schedule
 
 
 def read_index(folder: Path, features: dict) -> tuple[dict[str, list], str]:
-    """Size, change time, first frame, frames and problem of each clip, by id; and the text of the intact lines.
+    """Size, change time, first frame, frames and problem of each clip, by id, and the text of these lines.
 
-    The text ends before a damaged line, or one whose frames are missing. Both are empty if there is no store with
-    these feature options.
+    Both end before a line that is damaged or whose frames are missing, and are empty for other features.
     """
     try:
         header, *lines = (folder / "clips.jsonl").read_bytes().decode().splitlines(keepends=True)
@@ -219,39 +209,28 @@ def file_stamp(path: str | Path) -> list[int]:
 
 
 def corpus_sample_rate(paths: list[str]) -> int:
-    """The rate (Hz) to use for a corpus: 16 kHz, or 8 kHz where most of its recordings have less.
+    """The rate (Hz) to use for a corpus: 16 kHz, or 8 kHz if most of its recordings have less.
 
-    For feature files it is the rate of most of them, as published; 0 if they do not contain it.
-    Raises InputError if no file can be read.
+    For feature files it is that of most of their audio; 0: unknown. Raises InputError if no file is readable.
     """
+    from ..published.pickles import read_made  # only for a published feature file
+
     rates: Counter[tuple[bool, int]] = Counter()
     for path in paths:
-        try:
-            rates[path.endswith(".pickle"), _rate(path)] += 1
-        except (InputError, OSError):
-            continue  # reported when its features are computed
+        with suppress(InputError, OSError):  # reported when its features are computed
+            audio = audio_beside(path)
+            rate = read_made(path).get("sample_rate") if path != audio else 0
+            rates[path != audio, rate or (native_rate(audio) if audio else 0)] += 1
     if not rates:
         raise InputError(f"none of the {len(paths)} audio files can be read; the first is {paths[0]}")
     (features, rate), _ = rates.most_common(1)[0]
     return rate if features else 16_000 if rate >= 16_000 else 8_000
 
 
-def _rate(path: str) -> int:
-    """The rate (Hz) of an audio file, or of the audio that a feature file was made from (0: unknown)."""
-    if not path.endswith(".pickle"):
-        return native_rate(path)
-    from ..published.pickles import read_made  # only for a published feature file
-
-    audio = audio_beside(path)
-    return read_made(path).get("sample_rate") or (native_rate(audio) if audio else 0)
-
-
 def audio_beside(path: str) -> str | None:
     """The audio file of the same name beside a feature file, if any; for an audio file, itself."""
-    if not path.endswith(".pickle"):
-        return path
     stem = path.removesuffix(".pickle")
-    return next((stem + suffix for suffix in AUDIO_SUFFIXES if is_file(stem + suffix)), None)
+    return path if path == stem else next((stem + end for end in AUDIO_SUFFIXES if is_file(stem + end)), None)
 
 
 def prepare(

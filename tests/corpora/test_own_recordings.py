@@ -95,7 +95,7 @@ def test_a_dirty_folder_gives_a_true_report(tmp_path, capsys):
         "not readable as audio, or damaged (Format not recognised)": ["text.wav"],
         "not an audio file (.txt)": ["notes.txt"],
         ".m4a files are not read; convert it to .wav or .flac": ["phone.m4a"],
-        "silent (it swings by less than 0.0001)": ["silent.wav"],
+        "silent (amplitude below 0.0001)": ["silent.wav"],
         "too short (less than 0.2 s)": ["short.wav"],
         "not in the folder of an accent": ["stray.wav"],
         "truncated (the end of the file is missing)": ["cut.wav"],
