@@ -69,7 +69,7 @@ def _on_cluster(function: Callable, items: Sequence, scheduler: str) -> Iterator
 def _in_order(submit: Callable, items: Sequence, cores: Callable, longest: int | None = None) -> Iterator:
     """Yield results in order, with two tasks per core under way: results must not pile up in memory.
 
-    joblib's generator submits a task when another ends, not when its result is taken, and on Dask it hangs if a
+    joblib's generator submits a task when another ends, not when its result is taken; on Dask it hangs if a
     worker is killed (joblib 1.6). With three tasks, loky's queue overflows, and its thread fails at Ctrl-C.
     """
     waiting: deque = deque()

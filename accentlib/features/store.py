@@ -34,7 +34,7 @@ class FeatureStore:
     """Log-mels, before normalisation, of the clips of a corpus, by id. Open one with :func:`open_store`.
 
     Its folder has ``log_mel.npy``, ``(all frames, n_mels)``, which NumPy maps without copying, and the index
-    ``clips.jsonl``: a line with the features' options, then for each clip its id, file size, change time (ns),
+    ``clips.jsonl``: a line with the feature options, then for each clip its id, file size, change time (ns),
     first frame, number of frames, and problem. Both only grow: the last line of a clip counts.
     """
 
