@@ -188,7 +188,7 @@ class Config:
 
     @classmethod
     def accent_fork(cls, **changes: Any) -> "Config":
-        """The defaults of the published trainer's accent fork."""
+        """The defaults of its accent fork."""
         return cls.from_dict(ACCENT_FORK | current_names(changes))
 
     @classmethod

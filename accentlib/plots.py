@@ -44,16 +44,9 @@ def plot_log_mel(log_mels: np.ndarray, *, hop_seconds: float = 0.010, ax: Axes |
 def plot_attention(
     log_mels: np.ndarray, weights: np.ndarray, *, hop_seconds: float = 0.010, ax: Axes | None = None
 ) -> Axes:
-    """Attention over a spectrogram: bright where it is high, dark where it is low.
+    """Attention ``(steps,)`` over a spectrogram ``(frames, mels)``: bright where it is high.
 
-    Parameters
-    ----------
-    log_mels : np.ndarray
-        ``(frames, mels)``.
-    weights : np.ndarray
-        ``(steps,)``: attention of one head, or the mean of heads. A line shows it relative to even attention.
-    hop_seconds : float
-        Step between frames, s.
+    It is that of one head, or the mean of heads; a line shows it relative to even attention.
     """
     ax = plot_log_mel(log_mels, hop_seconds=hop_seconds, ax=ax)
     relative, seconds = weights * len(weights), len(log_mels) * hop_seconds
@@ -165,14 +158,9 @@ def plot_phone_attention(table: pd.DataFrame, *, most: int = 12, ax: Axes | None
 def project_tsne(
     embeddings: np.ndarray, *, perplexity: float = 30.0, seed: int = 0
 ) -> tuple[np.ndarray, str]:
-    """t-SNE of embeddings ``(clips, embedding)`` by cosine; needs four clips.
+    """t-SNE by cosine of at least four embeddings: points ``(clips, 2)``, and the caption that they need.
 
-    Returns
-    -------
-    points : np.ndarray
-        ``(clips, 2)``.
-    caption : str
-        Number of points, perplexity (at most ``(clips - 1) / 3``) and seed, which every t-SNE picture needs.
+    The perplexity is at most ``(clips - 1) / 3``.
     """
     from sklearn.manifold import TSNE
 
@@ -213,13 +201,9 @@ def project_pca(embeddings: np.ndarray) -> tuple[np.ndarray, str]:
 
 
 def plot_tsne(
-    points: np.ndarray,
-    names: Sequence[str],
-    *,
-    caption: str = "",
-    legend_title: str = "accent",
+    points: np.ndarray, names: Sequence[str], *, caption: str = "", legend_title: str = "accent",
     ax: Axes | None = None,
-) -> Axes:
+) -> Axes:  # fmt: skip
     """Points ``(clips, 2)`` with a colour and a marker for each name, and the caption below."""
     ax = ax or plt.subplots(figsize=(7, 5.5))[1]
     kinds = sorted(set(names))

@@ -25,19 +25,10 @@ NOT_FINITE = "contains samples that are not numbers (NaN or infinite)"
 
 
 def load_audio(path: str | Path, sample_rate: int) -> np.ndarray:
-    """Read any file that soundfile reads, as a mono wave.
+    """Read any file that soundfile reads, as a mono wave ``(samples,)``, float32 in [-1, 1].
 
-    Parameters
-    ----------
-    sample_rate : int
-        Hz to resample to (soxr, high quality); 0 keeps the file's own rate.
-
-    Returns
-    -------
-    np.ndarray
-        ``(samples,)``, float32 in [-1, 1].
-
-    Raises InputError if the file is missing, empty, not audio, truncated or silent.
+    It is resampled (soxr, high quality) to ``sample_rate`` Hz; 0 keeps the file's own rate. Raises InputError
+    if the file is missing, empty, not audio, truncated or silent.
     """
     return to_mono(*read_audio(path), sample_rate, name=str(path))
 

@@ -34,16 +34,10 @@ def _librosa():
 
 
 def log_mel(
-    wave: np.ndarray,
-    sample_rate: int,
-    n_fft: int = 512,
-    *,
-    n_mels: int = 80,
-    window_seconds: float = 0.025,
-    hop_seconds: float = 0.010,
-    preemphasis: float = 0.97,
-) -> np.ndarray:
-    """Log-mel spectrogram as the published extractor computes it, before normalisation.
+    wave: np.ndarray, sample_rate: int, n_fft: int = 512, *, n_mels: int = 80,
+    window_seconds: float = 0.025, hop_seconds: float = 0.010, preemphasis: float = 0.97,
+) -> np.ndarray:  # fmt: skip
+    """Log-mel spectrogram ``(frames, n_mels)``, float32, as the published extractor computes it.
 
     The wave is scaled to 16-bit values and pre-emphasised: ``y[n] = x[n] - preemphasis * x[n-1]``, and
     ``y[0] = (1 - preemphasis) * x[0]``. The magnitudes (not powers) of an STFT without centring, with Hamming
@@ -55,11 +49,6 @@ def log_mel(
         ``(samples,)`` in [-1, 1], at ``sample_rate`` Hz.
     n_fft : int
         FFT size, samples (512 in the paper's code, 2048 in the accent fork).
-
-    Returns
-    -------
-    np.ndarray
-        ``(frames, n_mels)``, float32.
 
     Raises InputError if the wave is shorter than n_fft samples, or the window longer.
     """
@@ -75,8 +64,8 @@ def log_mel(
             f" use sample_rate 16000 (or that of the other files), or n_fft {2 ** (length - 1).bit_length()}"
         )
     if len(wave) < n_fft:
-        seconds = f"{len(wave) / sample_rate:.3f} s, at least {n_fft / sample_rate:.3f} s are needed"
-        raise InputError(f"too short: {seconds}")
+        seconds, least = len(wave) / sample_rate, n_fft / sample_rate
+        raise InputError(f"too short: {seconds:.3f} s, at least {least:.3f} s are needed")
     # In float32 the FFT's rounding error reaches 3e-4 in the quiet bands of real speech.
     emphasised = np.multiply(wave, FULL_SCALE, dtype=np.float64)
     emphasised[1:] -= preemphasis * emphasised[:-1]
@@ -95,10 +84,7 @@ def log_mel(
 
 
 def moments(log_mels: np.ndarray, normalization: str = "cmn") -> tuple[np.ndarray, np.ndarray | float]:
-    """Per-band mean ``(mels,)`` and scale used for normalisation of ``(frames, mels)``.
-
-    The scale is 1 for cmn; for cmvn it is the deviation, or 1 where that is at most 0.01, ``(mels,)``.
-    """
+    """Per-band mean and scale ``(mels,)``; the scale is 1 for cmn, the standard deviation for cmvn."""
     mean = log_mels.mean(axis=0, dtype=np.float32)
     if normalization == "cmn":
         return mean, 1.0

@@ -94,20 +94,9 @@ def open_store(
 ) -> FeatureStore:
     """Compute the features of new and changed clips of a corpus, and open its store.
 
-    Parameters
-    ----------
-    folder : str or Path
-        The store. If its features were made with other options, it is replaced.
-    config : Config
-        Its ``sample_rate`` must be set.
-    scheduler : str
-        A Dask cluster that computes (:func:`accentlib.features.parallel.on_all_cores`); this process writes.
-
-    Returns
-    -------
-    FeatureStore
-        Its ``problems`` has the error messages of unreadable files, by clip id.
-
+    A store in ``folder`` with features made with other options is replaced. ``config.sample_rate`` must be
+    set. ``scheduler`` is a Dask cluster (``features.parallel.on_all_cores``) that computes. The store's
+    ``problems`` are the error messages of unreadable files, by clip id.
     Raises InputError if no file could be read.
     """
     folder, features = Path(folder), made_with(config)
