@@ -195,7 +195,7 @@ def test_a_batch_system_stops_the_group_and_loaders_are_quiet(tmp_path, corpus_d
         os.killpg(process.pid, kind)
         said = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and "Traceback" not in said, said
-    assert said.strip().endswith("accentlib: interrupted; --resume goes on from last.pt, if one was written")
+    assert said.strip().endswith("accentlib: interrupted; --resume continues from last.pt, if there is one")
 
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path, corpus_dir, tiny):
