@@ -139,7 +139,7 @@ def test_the_papers_settings_on_a_few_clips_say_when_they_save_and_save_at_ctrl_
         time.sleep(3)
         process.send_signal(signal.SIGINT)
         said += process.communicate(timeout=60)[1]
-    assert process.returncode == 130 and "Traceback" not in said and "--resume goes on" in said
+    assert process.returncode == 130 and "Traceback" not in said and "--resume continues" in said
     counters = read_checkpoint(tmp_path / "run" / "last.pt")["training"]["counters"]
     assert counters["step"] > 0
     assert main([*train, str(counters["epoch"] + 2), "--resume"]) == 0

@@ -152,7 +152,7 @@ class Call(Namespace):
             options["accent_names"] = read_accent_names(self.accent_names)
         note = KNOWN[kind].note if kind in KNOWN else ""
         table, report = accentlib.make_corpus(listing, self.output, note=note, **options)
-        use = "use it as --data" if "split" in table else "it cannot be used for training as it is"
+        use = "use it as --data" if "split" in table else "it cannot be trained on as it is"
         log(f"{self.output}: {use}; report.json is in it")
         return count_problems(report)
 
