@@ -5,7 +5,10 @@ INSTALLED := .venv/installed
 # on two cores, a file to each: threads of their own would wait for each other
 TESTED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-.PHONY: run test unit notebooks test-avx2 test-browser bench fuzz lab check clean
+# the newest patch release of every floor in pyproject.toml; PyTorch stays that of constraints.txt
+OLDEST := .venv-oldest/bin/python
+
+.PHONY: run test unit notebooks test-oldest test-avx2 test-browser bench fuzz lab check clean
 
 run: $(INSTALLED)  ## train on the bundled corpus, test on unseen voices, draw the pictures
 	$(BIN)/accentlib run --data data/accents_mini
@@ -17,6 +20,12 @@ unit: $(INSTALLED)
 
 notebooks: $(INSTALLED)
 	$(TESTED) --nbval notebooks
+
+test-oldest:  ## unit tests with the oldest dependencies that pyproject.toml allows
+	$(PYTHON) -m venv --clear .venv-oldest
+	$(PYTHON) tests/oldest.py > .venv-oldest/floors.txt
+	$(OLDEST) -m pip install --quiet -c .venv-oldest/floors.txt -e ".[test]"
+	OMP_NUM_THREADS=1 $(OLDEST) -m pytest -q -n 2 --dist loadfile
 
 test-avx2: $(INSTALLED)  ## unit tests as on a processor with AVX2 but without AVX-512 or bfloat16, as in most laptops
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(TESTED)
@@ -36,12 +45,13 @@ fuzz: $(INSTALLED)  ## 10,000 inputs for every reader of files, 5 min
 lab: $(INSTALLED)  ## open the first notebook in JupyterLab
 	$(BIN)/jupyter lab --allow-root notebooks/00_start_here.ipynb
 
-check: $(INSTALLED)  ## format and lint, notebooks too
+check: $(INSTALLED)  ## format, lint (notebooks too) and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 clean:  ## runs/ stays: the models in it are yours
-	rm -rf .venv
+	rm -rf .venv .venv-oldest
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with make PYTHON=python3.11")'

@@ -31,13 +31,16 @@ def reason(error: Exception) -> str:
     return shown(next(iter(str(error).strip().splitlines()), type(error).__name__))
 
 
-def option(default: Any, text: str, choices: tuple[str, ...] | None = None, low: str = "") -> Any:
+def option(default: Any, text: str, choices: tuple[str, ...] | None = None, within: str = "") -> Any:
     """A field with the help text that the command line shows, its choices, or its range."""
-    return field(default=default, metadata={"help": text, "choices": choices, "range": low})
+    return field(default=default, metadata={"help": text, "choices": choices, "range": within})
 
 
 FRONT_ENDS = ("VGG3L", "VGG4L", "ResNet34")
 POOLINGS = ("Statistics", "Attention", "MHA", "DoubleMHA")
+NORMS, BALANCES, SCHEDULES = ("cmn", "cmvn"), ("none", "sampling", "loss"), ("plateau", "cosine")
+OPTIMIZERS, CRITERIA = ("Adam", "AdamW", "SGD", "RMSprop"), ("macro_f1", "eer")
+PRECISIONS = ("auto", "float32", "bfloat16")
 SPLITS = ("train", "validation", "test")
 VGG_BLOCKS = {"VGG3L": 3, "VGG4L": 4}
 SHORTEST_SLICE = 2.0  # s, the shortest batch of random_slicing
@@ -72,92 +75,70 @@ class Config:
     """
 
     # features
-    sample_rate: int = option(
-        0, "resample to this rate, Hz; 0: 16000, or 8000 for telephone recordings (lists: each file's own)"
-    )
-    n_fft: int = option(512, "FFT size, samples", low=POSITIVE)
-    window_seconds: float = option(0.025, "length of the Hamming window, s", low=POSITIVE)
-    hop_seconds: float = option(0.010, "step between frames, s", low=POSITIVE)
-    n_mels: int = option(80, "mel bands from 0 Hz to half the sample rate", low=POSITIVE)
+    sample_rate: int = option(0, "resample to this rate, Hz; 0: 16000, or 8000 for telephone recordings")
+    n_fft: int = option(512, "FFT size, samples", within=POSITIVE)
+    window_seconds: float = option(0.025, "length of the Hamming window, s", within=POSITIVE)
+    hop_seconds: float = option(0.010, "step between frames, s", within=POSITIVE)
+    n_mels: int = option(80, "mel bands from 0 Hz to half the sample rate", within=POSITIVE)
     preemphasis: float = option(0.97, "y[n] = x[n] - preemphasis * x[n-1]")
-    trim_silence: float = option(
-        0.0, "cut pauses that are this many dB below the loudest part; 0: keep them", low=NOT_NEGATIVE
-    )
+    trim_silence: float = option(0.0, "cut pauses this many dB below the peak; 0: none", within=NOT_NEGATIVE)
     normalization: str = option(
-        "cmn", "per utterance and band: subtract the mean (cmn), and divide by the deviation (cmvn)",
-        choices=("cmn", "cmvn"),
-    )  # fmt: skip
+        "cmn", "subtract each band's mean (cmn), also divide by its deviation (cmvn)", NORMS
+    )
     evaluation_window: float = option(
-        0.0, "evaluate windows of this length and average them, s; 0: whole recordings", low=NOT_NEGATIVE
+        0.0, "average windows of this length, s; 0: whole clips", within=NOT_NEGATIVE
     )
 
     # model
-    front_end: str = option("VGG4L", "convolutional front end", choices=FRONT_ENDS)
-    channels: int = option(
-        1024, "channels of the front end's last block; each earlier block has half (ResNet-34 itself: 512)"
-    )
+    front_end: str = option("VGG4L", "convolutional front end", FRONT_ENDS)
+    channels: int = option(1024, "channels of the front end's last block; each earlier one has half")
     batch_norm: bool = option(False, "batch norm after the pooling of each VGG block")
-    pooling_method: str = option("DoubleMHA", "pooling of frames into one vector", choices=POOLINGS)
+    pooling_method: str = option("DoubleMHA", "pooling of frames into one vector", POOLINGS)
     heads: int = option(32, "attention heads")
-    head_drop: float = option(0.3, "probability of dropping a head in training", low=FRACTION)
-    embedding_size: int = option(400, "size of the embedding", low=POSITIVE)
-    dropout: float = option(0.0, "dropout before each fully connected layer", low=FRACTION)
+    head_drop: float = option(0.3, "probability of dropping a head in training", within=FRACTION)
+    embedding_size: int = option(400, "size of the embedding", within=POSITIVE)
+    dropout: float = option(0.0, "dropout before each fully connected layer", within=FRACTION)
 
     # AM-Softmax
-    scale: float = option(30.0, "AM-Softmax scale s", low=POSITIVE)
+    scale: float = option(30.0, "AM-Softmax scale s", within=POSITIVE)
     margin: float = option(0.4, "AM-Softmax margin m")
     annealing: bool = option(False, "raise the margin gradually: alpha = 1000 / (1 + 1e-4 step)^2")
 
     # second task
     phone_weight: float = option(
-        0.0, "weight of a second loss, phone classification frame by frame; 0: none", low=NOT_NEGATIVE
+        0.0, "weight of the phone loss, frame by frame; 0: none", within=NOT_NEGATIVE
     )
 
     # windows and augmentation of the training data
-    crop_seconds: float = option(3.5, "random window of each training utterance, s", low=POSITIVE)
+    crop_seconds: float = option(3.5, "random window of each training utterance, s", within=POSITIVE)
     random_slicing: bool = option(False, "cut each batch to a random length from 2 s to the window")
-    wave_augment: bool = option(
-        False, "shift the pitch of, stretch, or add noise to 3 of 4 waves (slow: reads the audio)"
+    wave_augment: bool = option(False, "shift pitch, stretch, or add noise to 3 of 4 waves (slow)")
+    speed_range: float = option(
+        0.0, "change the speed by up to this factor; 0.1: 0.9 to 1.1", within=FRACTION
     )
-    speed_range: float = option(0.0, "change the speed by up to this factor; 0.1: 0.9 to 1.1", low=FRACTION)
-    tract_range: float = option(0.0, "change the vocal tract length by up to this factor", low=FRACTION)
+    tract_range: float = option(0.0, "change the vocal tract length by up to this factor", within=FRACTION)
     spec_augment: bool = option(False, "mask random frames and mel bands (SpecAugment)")
 
     # sampling
-    balance: str = option(
-        "none", "for unequal accents: sample them equally often (sampling), or weight the loss (loss)",
-        choices=("none", "sampling", "loss"),
-    )  # fmt: skip
-    clips_per_speaker: int = option(
-        0, "maximum clips of a speaker in an epoch, drawn anew each time; 0: all", low=NOT_NEGATIVE
-    )
+    balance: str = option("none", "sample rare accents more often, or weight the loss", BALANCES)
+    clips_per_speaker: int = option(0, "maximum clips of a speaker in an epoch; 0: all", within=NOT_NEGATIVE)
 
     # training
-    optimizer: str = option("Adam", "optimizer", choices=("Adam", "AdamW", "SGD", "RMSprop"))
-    learning_rate: float = option(1e-4, "learning rate (with the cosine schedule: its maximum)", low=POSITIVE)
-    schedule: str = option(
-        "plateau", "halve the rate when validation stalls, or one warm-up and cosine decay",
-        choices=("plateau", "cosine"),
-    )  # fmt: skip
+    optimizer: str = option("Adam", "optimizer", OPTIMIZERS)
+    learning_rate: float = option(1e-4, "learning rate (cosine schedule: its maximum)", within=POSITIVE)
+    schedule: str = option("plateau", "halve the rate when validation stalls, or cosine decay", SCHEDULES)
     patience: int = option(15, "validations without improvement before the rate is halved")
     weight_decay: float = option(1e-3, "weight decay")
-    batch_size: int = option(64, "utterances in a batch", low=POSITIVE)
-    gradient_accumulation: int = option(2, "batches in an update", low=POSITIVE)
-    max_epochs: int = option(1_000_000, "maximum number of epochs", low=POSITIVE)
+    batch_size: int = option(64, "utterances in a batch", within=POSITIVE)
+    gradient_accumulation: int = option(2, "batches in an update", within=POSITIVE)
+    max_epochs: int = option(1_000_000, "maximum number of epochs", within=POSITIVE)
     early_stopping: int = option(25, "stop after this many validations without improvement; -1: never")
-    criterion: str = option(
-        "macro_f1", "validation figure that selects the best model", choices=("macro_f1", "eer")
-    )
+    criterion: str = option("macro_f1", "validation figure that selects the best model", CRITERIA)
     freeze_epochs: int = option(0, "epochs in which the front end is frozen (for fine-tuning)")
     print_every: int = option(1000, "updates between lines with the training loss; 0: none")
     validate_every: int = option(10_000, "updates between validations; 0: once an epoch")
-    weight_averaging: float = option(
-        0.0, "decay of the weight average that is validated and saved; 0: none", low=FRACTION
-    )
-    precision: str = option(
-        "auto", "auto: bfloat16 where the processor computes in it, else float32",
-        choices=("auto", "float32", "bfloat16"),
-    )  # fmt: skip
+    weight_averaging: float = option(0.0, "decay of the averaged weights; 0: no averaging", within=FRACTION)
+    precision: str = option("auto", "auto: bfloat16 where the processor computes in it", PRECISIONS)
     device: str = option("auto", "auto, cpu, cuda or mps")
     num_workers: int = option(2, "processes that load data; 0: none")
     seed: int = option(1234, "seed of weights, order, windows and dropout")
@@ -182,7 +163,7 @@ class Config:
             raise InputError("batch_size must be at least 2: batch norm compares utterances")
         if self.crop_seconds < self.hop_seconds:
             raise InputError(
-                f"crop_seconds {self.crop_seconds} s is shorter than a frame (hop_seconds {self.hop_seconds} s)"
+                f"crop_seconds {self.crop_seconds} s is shorter than a frame ({self.hop_seconds} s)"
             )
         if self.random_slicing and self.crop_seconds < SHORTEST_SLICE:
             raise InputError(f"random_slicing needs crop_seconds of at least {SHORTEST_SLICE:g} s")

@@ -9,19 +9,18 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from .config import counted
-from .corpora.splits import SPLITS
+from .config import SPLITS, counted
 from .embeddings.metrics import NAMES
 
 MARKERS = "osD^vp*<>hXPd"
+COLOURS = sns.color_palette("colorblind")
 
 
 def palette(names: Sequence[str]) -> dict[str, tuple]:
-    """A colour a name: seaborn's colour-blind-safe ten, the likest of them last; hues beyond ten names."""
+    """A colour a name: seaborn's ten colour-blind-safe ones, the most alike last; more than ten get hues."""
     if len(names) > 10:
         return dict(zip(names, sns.color_palette("husl", len(names)), strict=True))
-    colours = sns.color_palette("colorblind")
-    return {name: colours[i] for name, i in zip(names, (0, 1, 2, 4, 9, 3, 8, 7, 5, 6), strict=False)}
+    return {name: COLOURS[i] for name, i in zip(names, (0, 1, 2, 4, 9, 3, 8, 7, 5, 6), strict=False)}
 
 
 def plot_wave(wave: np.ndarray, sample_rate: int, *, ax: Axes | None = None) -> Axes:
@@ -33,7 +32,7 @@ def plot_wave(wave: np.ndarray, sample_rate: int, *, ax: Axes | None = None) -> 
 
 
 def plot_log_mel(log_mels: np.ndarray, *, hop_seconds: float = 0.010, ax: Axes | None = None) -> Axes:
-    """Log-mels ``(frames, mels)`` as an image: time in s from left to right, bands from low to high."""
+    """Log-mels ``(frames, mels)`` as an image: time in s from left to right, low bands at the bottom."""
     ax = ax or plt.subplots(figsize=(9, 2.5))[1]
     extent = (0, len(log_mels) * hop_seconds, 0, log_mels.shape[1])
     ax.imshow(log_mels.T, origin="lower", aspect="auto", cmap="magma", extent=extent)
@@ -45,75 +44,70 @@ def plot_log_mel(log_mels: np.ndarray, *, hop_seconds: float = 0.010, ax: Axes |
 def plot_attention(
     log_mels: np.ndarray, weights: np.ndarray, *, hop_seconds: float = 0.010, ax: Axes | None = None
 ) -> Axes:
-    """Attention over a spectrogram: bright where the network listens, dimmed elsewhere.
+    """Attention over a spectrogram: bright where it is high, dark where it is low.
 
     Parameters
     ----------
     log_mels : np.ndarray
         ``(frames, mels)``.
     weights : np.ndarray
-        ``(frames / 8 or 16,)``: the attention of one head, or the heads' mean. A line shows it, as
-        times of the weight that every frame would have if all were alike.
+        ``(steps,)``: attention of one head, or the mean of heads. A line shows it relative to even attention.
     hop_seconds : float
         Step between frames, s.
     """
     ax = plot_log_mel(log_mels, hop_seconds=hop_seconds, ax=ax)
-    relative = weights * len(weights)
+    relative, seconds = weights * len(weights), len(log_mels) * hop_seconds
     frames = next(2**k for k in range(20) if -(-len(log_mels) // 2**k) == len(weights))
-    width = frames * hop_seconds  # s that one weight stands for
-    times = (np.arange(len(weights)) + 0.5) * width
-    seconds = len(log_mels) * hop_seconds
-    edges = np.append(np.arange(len(weights)) * width, seconds)
-    for left, right, height in zip(edges, edges[1:], relative, strict=False):
+    starts = np.arange(len(weights)) * frames * hop_seconds
+    for left, right, height in zip(starts, np.append(starts[1:], seconds), relative, strict=True):
         ax.axvspan(left, min(right, seconds), color="black", alpha=0.65 * max(0, 1 - height), lw=0)
     line = ax.twinx()
-    line.plot(np.minimum(times, seconds), relative, color="white", lw=1.8, drawstyle="steps-mid")
-    line.set(ylim=(0, max(2.0, relative.max() * 1.1)), ylabel="attention\n(1: as all)")
+    middles = np.minimum(starts + frames * hop_seconds / 2, seconds)
+    line.plot(middles, relative, color="white", lw=1.8, drawstyle="steps-mid")
+    line.set(ylim=(0, max(2.0, relative.max() * 1.1)), ylabel="attention\n(1: even)")
     line.grid(False)
     return ax
 
 
 def plot_heads(weights: np.ndarray, *, ax: Axes | None = None) -> Axes:
-    """Weights over heads ``(heads,)`` as bars, with the weight of even attention as a line."""
+    """Weights of the heads ``(heads,)`` as bars; a line marks even attention."""
     ax = ax or plt.subplots(figsize=(5, 2.5))[1]
-    ax.bar(np.arange(1, len(weights) + 1), weights, color=sns.color_palette("colorblind")[0])
+    heads = np.arange(1, len(weights) + 1)
+    ax.bar(heads, weights, color=COLOURS[0])
     ax.axhline(1 / len(weights), color="0.3", ls="--", lw=1, label="even attention")
-    ax.set(xlabel="head", ylabel="weight", xticks=np.arange(1, len(weights) + 1))
+    ax.set(xlabel="head", ylabel="weight", xticks=heads)
     ax.legend(frameon=False)
     return ax
 
 
 def plot_history(history: pd.DataFrame, *, chance: float | None = None, ax: Axes | None = None) -> Axes:
-    """Training curves: validation figures on the left axis, training loss on the right, over epochs."""
+    """Training curves over epochs: validation figures on the left axis, training loss on the right."""
     ax = ax or plt.subplots(figsize=(7, 3.5))[1]
-    colours = sns.color_palette("colorblind")
     epochs = history["epoch"]
-    ax.plot(epochs, history["balanced_accuracy"], color=colours[0], label="balanced accuracy")
-    ax.plot(epochs, history["macro_f1"], color=colours[2], ls="--", label="macro F1")
+    ax.plot(epochs, history["balanced_accuracy"], color=COLOURS[0], label="balanced accuracy")
+    ax.plot(epochs, history["macro_f1"], color=COLOURS[2], ls="--", label="macro F1")
     if chance is not None:
         ax.axhline(chance, color="0.5", ls=":", label=f"chance {chance:.1%}")
-    ax.set(xlabel="epoch", ylabel="on validation voices", ylim=(0, 1.02))
+    ax.set(xlabel="epoch", ylabel="on validation speakers", ylim=(0, 1.02))
     loss = ax.twinx()
-    loss.plot(epochs, history["loss"], color=colours[1], lw=1, label="training loss")
+    loss.plot(epochs, history["loss"], color=COLOURS[1], lw=1, label="training loss")
     loss.set(ylabel="training loss", ylim=(0, None))
     loss.grid(False)
-    lines = [*ax.get_lines(), *loss.get_lines()]
-    labels = [line.get_label() for line in lines]
-    ax.legend(lines, labels, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=4, frameon=False)
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.18), "ncols": 4, "frameon": False}
+    ax.legend(handles=[*ax.get_lines(), *loss.get_lines()], **below)
     return ax
 
 
 def plot_confusion(
     truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str], *, ax: Axes | None = None
 ) -> Axes:
-    """Confusion matrix: of the clips of each accent (row), the part that was given each name (column)."""
+    """Confusion matrix: the share of each accent's clips (row) that was predicted as each accent (column)."""
     from sklearn.metrics import confusion_matrix
 
-    labels = list(labels)
-    counts = confusion_matrix(truth, predicted, labels=labels)
+    counts = confusion_matrix(truth, predicted, labels=list(labels))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = 1.5 + 0.6 * len(labels)
-    ax = ax or plt.subplots(figsize=(side + 0.8, side))[1]
+    width = 1.5 + 0.6 * len(labels)
+    ax = ax or plt.subplots(figsize=(width + 0.8, width))[1]
     sns.heatmap(
         shares, annot=True, fmt=".0%", cmap="Blues", vmin=0, vmax=1, square=True, cbar=False, ax=ax,
         xticklabels=labels, yticklabels=labels, linewidths=0.5, annot_kws={"size": 9},
@@ -127,33 +121,26 @@ def plot_confusion(
 def plot_reliability(
     before: pd.DataFrame, after: pd.DataFrame | None = None, *, ax: Axes | None = None
 ) -> Axes:
-    """Are answers right as often as they say? A point an interval of probability, its area the clips in it.
+    """Accuracy over predicted probability: a point a bin, its area the clips in it.
 
-    Parameters
-    ----------
-    before, after : pandas.DataFrame
-        :func:`accentlib.embeddings.metrics.reliability` of the same clips, before and after calibration.
+    Both tables are those of ``embeddings.metrics.reliability``, before and after calibration.
     """
     ax = ax or plt.subplots(figsize=(4.2, 4.2))[1]
-    ax.plot([0, 1], [0, 1], color="0.5", ls=":", lw=1, label="as it should be")
-    colours = sns.color_palette("colorblind")
-    for table, name, colour in ((before, "before", colours[1]), (after, "after", colours[0])):
-        if table is None:
-            continue
-        areas = 20 + 400 * table["clips"] / table["clips"].sum()
-        ax.plot(table["probability"], table["right"], color=colour, lw=1, label=f"{name} calibration")
-        ax.scatter(table["probability"], table["right"], s=areas, color=colour, alpha=0.7)
-    ax.set(
-        xlabel="probability of the answer", ylabel="share of answers that are right", xlim=(0, 1), ylim=(0, 1)
-    )
-    ax.set_aspect("equal")
+    ax.plot([0, 1], [0, 1], color="0.5", ls=":", lw=1, label="ideal")
+    for table, name, colour in ((before, "before", COLOURS[1]), (after, "after", COLOURS[0])):
+        if table is not None:
+            areas = 20 + 400 * table["clips"] / table["clips"].sum()
+            ax.plot(table["probability"], table["right"], color=colour, lw=1, label=f"{name} calibration")
+            ax.scatter(table["probability"], table["right"], s=areas, color=colour, alpha=0.7)
+    ax.set(xlabel="probability of the prediction", ylabel="share of correct predictions")
+    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     ax.legend(frameon=False, loc="upper left")
     return ax
 
 
 def label_phones(phones: pd.DataFrame, ax: Axes) -> Axes:
-    """Write the phones of a clip (rows of a table of phones) above a plot over time, and a line where each begins."""
-    for start, end, phone in zip(phones["start"], phones["end"], phones["phone"], strict=True):
+    """Write the phones of a clip (rows of a phone table) above a plot over time, a line at each start."""
+    for start, end, phone in phones[["start", "end", "phone"]].itertuples(index=False):
         ax.axvline(start, color="white", lw=0.4, alpha=0.6)
         ax.text(
             (start + end) / 2, 1.01, phone, transform=ax.get_xaxis_transform(), ha="center", va="bottom",
@@ -163,58 +150,44 @@ def label_phones(phones: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def plot_phone_attention(table: pd.DataFrame, *, most: int = 12, ax: Axes | None = None) -> Axes:
-    """The phones that get the most and the least attention, as bars; a line where all frames count alike.
+    """The ``most`` most and least attended phones as bars; a line marks even attention.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        :func:`accentlib.embeddings.explain.attention_by_phone`.
-    most : int
-        How many of either end.
+    ``table`` is :func:`accentlib.attention_by_phone`.
     """
     shown = pd.concat([table.head(most), table.tail(most)]).drop_duplicates("phone")
     ax = ax or plt.subplots(figsize=(9, 3))[1]
-    colours = sns.color_palette("colorblind")
-    ax.bar(shown["phone"], shown["all"], color=[colours[0] if x > 1 else "0.7" for x in shown["all"]])
+    ax.bar(shown["phone"], shown["all"], color=[COLOURS[0] if x > 1 else "0.7" for x in shown["all"]])
     ax.axhline(1, color="0.3", ls="--", lw=1)
-    ax.set(xlabel="phone", ylabel="attention\n(1: as all)")
+    ax.set(xlabel="phone", ylabel="attention\n(1: even)")
     return ax
 
 
 def project_tsne(
     embeddings: np.ndarray, *, perplexity: float = 30.0, seed: int = 0
 ) -> tuple[np.ndarray, str]:
-    """t-SNE of embeddings by cosine.
-
-    Parameters
-    ----------
-    embeddings : np.ndarray
-        ``(clips, embedding)``, at least four clips.
-    perplexity : float
-        Lowered to ``(clips - 1) / 3`` where there are few.
-    seed : int
-        Random state.
+    """t-SNE of embeddings ``(clips, embedding)`` by cosine; needs four clips.
 
     Returns
     -------
     points : np.ndarray
         ``(clips, 2)``.
     caption : str
-        The number of points, the perplexity and the seed: the picture means nothing without them.
+        Number of points, perplexity (at most ``(clips - 1) / 3``) and seed, which every t-SNE picture needs.
     """
     from sklearn.manifold import TSNE
 
     perplexity = min(perplexity, (len(embeddings) - 1) / 3)
     tsne = TSNE(perplexity=perplexity, metric="cosine", init="random", random_state=seed)
-    caption = f"one point = one clip; n = {len(embeddings)}, t-SNE, cosine, perplexity {perplexity:.3g}, seed {seed}"
-    return tsne.fit_transform(embeddings.astype(np.float64)), caption  # see cosine_scores
+    caption = f"one point = one clip; n = {len(embeddings)}, t-SNE, cosine"
+    caption += f", perplexity {perplexity:.3g}, seed {seed}"
+    return tsne.fit_transform(embeddings.astype(np.float64)), caption  # float64 as in cosine_scores
 
 
 def place_beside(embeddings: np.ndarray, points: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """Where new embeddings ``(new, embedding)`` lie on a map that was drawn without them: ``(new, 2)``.
+    """Places of new embeddings ``(new, embedding)`` on a map drawn without them: ``(new, 2)``.
 
-    t-SNE has no place for a new point. It goes to that one of its five nearest by cosine from whom the other four are
-    the least far on the map: a mean of the five could lie among strangers.
+    t-SNE cannot place new points. Each goes to the medoid of its five nearest neighbours by cosine; their
+    mean could lie among points unlike it.
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -226,16 +199,15 @@ def place_beside(embeddings: np.ndarray, points: np.ndarray, new: np.ndarray) ->
 
 
 def project_pca(embeddings: np.ndarray) -> tuple[np.ndarray, str]:
-    """The two directions in which embeddings, scaled to length 1, differ most: ``(clips, 2)``, and a caption."""
+    """First two principal components of embeddings scaled to length 1, ``(clips, 2)``, and a caption."""
     from sklearn.decomposition import PCA
     from sklearn.preprocessing import normalize
 
-    caption = f"one point = one clip; n = {len(embeddings)}, PCA"
+    caption, points = f"one point = one clip; n = {len(embeddings)}, PCA", np.zeros((len(embeddings), 2))
     vectors = normalize(embeddings.astype(np.float64))
     if not np.ptp(vectors, axis=0).any():  # one clip, or all alike
-        return np.zeros((len(vectors), 2)), caption
+        return points, caption
     pca = PCA(n_components=min(2, *vectors.shape)).fit(vectors)
-    points = np.zeros((len(vectors), 2))
     points[:, : pca.n_components_] = pca.transform(vectors)
     return points, f"{caption}, {pca.explained_variance_ratio_.sum():.0%} of the variance"
 
@@ -248,32 +220,24 @@ def plot_tsne(
     legend_title: str = "accent",
     ax: Axes | None = None,
 ) -> Axes:
-    """Points ``(clips, 2)``, coloured and shaped by name; the caption stands below."""
+    """Points ``(clips, 2)`` with a colour and a marker for each name, and the caption below."""
     ax = ax or plt.subplots(figsize=(7, 5.5))[1]
     kinds = sorted(set(names))
-    colours, names = palette(kinds), np.asarray(names)
-    for i, kind in enumerate(kinds):
-        chosen = names == kind
-        ax.scatter(
-            *points[chosen].T, s=24, color=colours[kind], marker=MARKERS[i % len(MARKERS)],
-            linewidths=0.3, edgecolors="white", label=kind,
-        )  # fmt: skip
+    for i, (kind, colour) in enumerate(palette(kinds).items()):
+        x, y = points[np.asarray(names) == kind].T
+        edge = {"linewidths": 0.3, "edgecolors": "white"}
+        ax.scatter(x, y, s=24, color=colour, marker=MARKERS[i % len(MARKERS)], label=kind, **edge)
     ax.set(xticks=[], yticks=[])
     ax.set_xlabel(caption, fontsize=8)
-    ax.legend(
-        title=legend_title, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False,
-        ncols=1 + len(kinds) // 16, fontsize=9,
-    )  # fmt: skip
+    beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "frameon": False, "fontsize": 9}
+    ax.legend(title=legend_title, ncols=1 + len(kinds) // 16, **beside)
     return ax
 
 
 def plot_minutes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Minutes of each accent as a bar, cut into its speakers, coloured by split; their number stands at its end.
+    """Minutes of each accent as a bar of pieces, one a speaker, coloured by split; their number at its end.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        A corpus with a column ``seconds``, as :func:`accentlib.make_corpus` writes it.
+    ``table`` is a corpus with a column ``seconds``, as :func:`accentlib.make_corpus` writes it.
     """
     minutes = table.assign(minutes=table["seconds"].astype(float) / 60)
     amounts = minutes.groupby(["accent", "split", "speaker"])["minutes"].sum()
@@ -296,25 +260,17 @@ def plot_minutes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def plot_comparison(rows: pd.DataFrame, figure: str = "eer", *, ax: Axes | None = None) -> Axes:
-    """One figure of a comparison of poolings: a dot a seed, a bar for the mean, whiskers of one deviation.
+    """One figure of a comparison of poolings: dots for seeds, bars for means, whiskers for the deviation.
 
-    A dotted line is what guessing would give, where it is in sight.
-
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-        What :func:`accentlib.compare` returns: a row a training.
-    figure : {"eer", "macro_f1", "balanced_accuracy"}
-        What is drawn.
+    ``rows`` are those of :func:`accentlib.compare`; a dotted line marks chance where it is in range.
     """
     ax = ax or plt.subplots(figsize=(5.5, 3.5))[1]
     names = list(dict.fromkeys(rows["pooling"]))
-    for i, name in enumerate(names):
+    for i, (name, colour) in enumerate(palette(names).items()):
         values = rows.loc[rows["pooling"] == name, figure]
-        colour = palette(names)[name]
         ax.bar(i, values.mean(), yerr=values.std(), color=colour, alpha=0.35, width=0.6, capsize=6)
-        spread = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else [0.0]
-        ax.plot(i + np.asarray(spread), values, "o", color=colour, mec="white", mew=0.5)
+        spread = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else np.zeros(1)
+        ax.plot(i + spread, values, "o", color=colour, mec="white", mew=0.5)
     chance = 0.5 if figure == "eer" else rows["chance"].iloc[0]
     if chance < 1.2 * rows[figure].max():
         ax.axhline(chance, color="0.5", ls=":", lw=1)

@@ -27,8 +27,8 @@ from accentlib.features.audio import load_audio, native_rate
 from accentlib.features.store import read_index
 from accentlib.network.accent_net import AccentNet
 from accentlib.network.checkpoint import load_model, save_checkpoint
-from accentlib.published.lists import label_corpus, read_label_names, read_labels, read_lines, read_pairs
-from accentlib.published.pickles import read_features, read_made, read_pickle, write_features
+from accentlib.published.lists import label_corpus, read_label_names, read_lines, read_pairs
+from accentlib.published.pickles import MARK, read_made, read_made_with, read_pickle, write_features
 
 fuzzed = settings(
     max_examples=int(os.environ.get("FUZZ", "50")),
@@ -121,7 +121,6 @@ def test_lists_and_labels(folder, content):
     file.write_bytes(content)
     for columns in (1, 3):
         refused_or(lambda: list(read_lines(file, columns)))  # noqa: B023
-    refused_or(read_labels, file, folder)
     refused_or(label_corpus, file, None, folder)
 
 
@@ -182,12 +181,13 @@ def test_notes(folder, content):
             ),
             st.integers(0, 5),
         )
-    )
+    ),
+    damaged(st.sampled_from([b"", MARK + b'{"n_mels": 80, "win_length": 0.025}'])),
 )
-def test_pickles(folder, content):
-    (folder / "x.pickle").write_bytes(content)
+def test_pickles(folder, content, note):
+    (folder / "x.pickle").write_bytes(content + note)
     refused_or(read_pickle, folder / "x.pickle")
-    log_mels = refused_or(read_features, folder / "x.pickle")
+    log_mels = refused_or(read_made_with, folder / "x.pickle", Config())
     if log_mels is not None:
         assert log_mels.dtype == np.float32 and log_mels.shape[1] == 80 and np.isfinite(log_mels).all()
     refused_or(read_made, folder / "x.pickle")
@@ -288,7 +288,7 @@ def test_the_good_files_are_read(folder):
         (folder / f"x.{suffix}").write_bytes(phones_of(kind))
         assert 1_900 < len(load_audio(folder / f"x.{suffix}", 8_000)) < 3_000
     assert (
-        len(read_labels(folder / "l.lst", folder))
+        len(label_corpus(folder / "l.lst", None, folder)[0])
         == len(read_corpus(folder))
         == len(read_label_names(folder / "names.csv"))
     )

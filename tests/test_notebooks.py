@@ -12,7 +12,7 @@ import soundfile as sf
 from helpers import ROOT, tone
 
 import accentlib
-from accentlib.experiments.compare import check_budget
+from accentlib.experiments.grid import check_budget
 
 NAMES = [path.stem[:2] for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
 READS = re.compile(r"read_corpus\(|read_csv\(|clip_or\(")

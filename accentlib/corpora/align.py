@@ -1,9 +1,8 @@
-"""When each phone of a known text is spoken: recordings aligned with a reading whose phones are known.
+"""When each phone of a known text is spoken, found by aligning recordings with a reading of known phones.
 
-The reading (of a synthesiser, say) is warped onto each recording (dynamic time warping); then the means
-of the text's phones are taken over all recordings and each is aligned with these, a few times over
-(Viterbi training of a left-to-right model, Rabiner, A Tutorial on Hidden Markov Models, 1989, section VI).
-No accent is looked at.
+The reading, which may be synthetic, is warped onto each recording (dynamic time warping). Then the means
+of the text's phones over all recordings take its place, a few times (Viterbi training of a left-to-right
+model; Rabiner, A Tutorial on Hidden Markov Models, 1989, section VI). Accents are not used.
 """
 
 from pathlib import Path
@@ -15,23 +14,21 @@ from ..config import Config, InputError
 from ..features.audio import load_audio
 from ..features.log_mel import mfccs, wave_log_mel
 from ..features.parallel import on_all_cores
-from .phones import COLUMNS, NAMES, read_phones
+from ..features.store import clip_ids
+from .phones import COLUMNS, phones_file, read_phones
 
-HALVES = 2  # each half of a phone has a mean of its own
+HALVES = 2  # each half of a phone is a state with its own mean
 ITERATIONS = 3  # the paths hardly change any more
-PRIOR = 20  # frames that a part of a phone counts as having, with the mean of that phone wherever it stands
-FEATURES = Config(
-    sample_rate=8000, n_mels=40, n_fft=256, hop_seconds=0.02
-)  # 8 kHz: the same for every corpus
-# From one frame to the next the reading stays, goes on, or goes on by two; what is not one by one costs this.
+PRIOR = 20  # frames: the weight of a phone's mean over all texts in the mean of one of its states
+FEATURES = Config(sample_rate=8000, n_mels=40, n_fft=256, hop_seconds=0.02)  # the same for every corpus
+# From one frame to the next, the reading advances by 0, 1 or 2 rows; 0 and 2 have a cost.
 STEPS, STEP_COSTS = np.array([[1, 1], [1, 0], [1, 2]]), np.array([0.0, 0.3, 0.3])
 
 
 def cepstra(path: str) -> np.ndarray | str:
-    """13 normalised MFCCs and their slopes, ``(frames, 26)``, float32; or the line that says what is wrong.
+    """13 MFCCs and their slopes, ``(frames, 26)``, float32; or the line that says what is wrong.
 
-    Each MFCC is divided by the root of its deviation, which evens out large and small ones by half; then
-    all by one number.
+    Each MFCC is divided by the square root of its deviation, so that large ones still count more.
     """
     try:
         log_mels = wave_log_mel(load_audio(path, FEATURES.sample_rate), FEATURES)
@@ -45,44 +42,34 @@ def cepstra(path: str) -> np.ndarray | str:
 
 
 class Reading:
-    """A text as its phones: names, and for each frame of its reading which part of which phone it is.
-
-    Parameters
-    ----------
-    phones : pandas.DataFrame
-        The rows of the reading's recording (:func:`accentlib.corpora.phones.read_phones`).
-    frames : np.ndarray
-        :func:`cepstra` of that recording.
-    """
+    """A text's phones, and the :func:`cepstra` of its reading with each frame's state (half of a phone)."""
 
     def __init__(self, phones: pd.DataFrame, frames: np.ndarray):
-        self.names = list(phones["phone"])
         times = FEATURES.first_frame + FEATURES.hop_seconds * np.arange(len(frames))
         start, end = phones["start"].to_numpy(), phones["end"].to_numpy()
         place = np.clip(np.searchsorted(start, times, side="right") - 1, 0, None)
-        part = np.clip(HALVES * (times - start[place]) / (end - start)[place], 0, HALVES - 1)
-        self.frames, self.states = frames, HALVES * place + part.astype(int)
+        half = np.clip(HALVES * (times - start[place]) / (end - start)[place], 0, HALVES - 1)
+        self.names, self.frames = list(phones["phone"]), frames
+        self.states = HALVES * place + half.astype(int)
 
 
 def warp(frames: np.ndarray, onto: np.ndarray) -> np.ndarray:
-    """The row of ``onto`` that each frame goes with, never going back: ``(frames,)``.
+    """The row of ``onto`` that each frame is aligned with: ``(frames,)``, never decreasing.
 
-    ``onto`` is first stretched to as many frames, so that an even pace costs nothing. The path may begin
-    and end anywhere in it: a recording may be cut off.
+    ``onto`` is first resampled to as many rows as frames, so that an even pace costs nothing. The path
+    may begin and end anywhere in it, because a recording may be cut off.
     """
     import librosa
     from scipy.spatial.distance import cdist
 
     rows = np.linspace(0, len(onto) - 1, len(frames)).round().astype(int)
     cost = cdist(frames, onto[rows]) / np.sqrt(frames.shape[1])
-    _, path = librosa.sequence.dtw(
-        C=cost, step_sizes_sigma=STEPS, weights_add=STEP_COSTS, weights_mul=np.ones(3), subseq=True
-    )
-    return rows[path[::-1, 1]]
+    steps = {"step_sizes_sigma": STEPS, "weights_add": STEP_COSTS, "weights_mul": np.ones(3)}
+    return rows[librosa.sequence.dtw(C=cost, **steps, subseq=True)[1][::-1, 1]]
 
 
 def smoothed_means(frames: np.ndarray, group: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """Mean frame of each group, drawn towards ``prior`` ``(groups, 26)`` as if that had PRIOR frames."""
+    """Mean frame of each group, where ``prior`` ``(groups, 26)`` counts as PRIOR more frames."""
     sums = PRIOR * prior
     np.add.at(sums, group, frames)
     return sums / (np.bincount(group, minlength=len(prior))[:, None] + PRIOR)
@@ -91,32 +78,19 @@ def smoothed_means(frames: np.ndarray, group: np.ndarray, prior: np.ndarray) -> 
 def text_means(
     clips: list[np.ndarray], states: list[np.ndarray], texts: list[str], readings: dict[str, Reading]
 ) -> dict[str, np.ndarray]:
-    """Mean frame of each state of each text, ``(states, 26)``; a rare one is like that phone in all texts.
+    """Mean frame of each state of each text, ``(states, 26)``; of a rare one, near its phone's overall mean.
 
-    Parameters
-    ----------
-    clips, states : lists of np.ndarray
-        Frames of each recording, ``(frames, 26)``, and the state of each, ``(frames,)``.
-    texts : list of str
-        The text of each recording.
-    readings : dict
-        The texts.
+    Each of ``clips`` ``(frames, 26)`` has ``states`` ``(frames,)`` of its text.
     """
-    names = {name: i for i, name in enumerate(sorted({x for text in readings.values() for x in text.names}))}
-    # the same half of the same phone, wherever it stands
-    kinds = {
-        text: HALVES * np.repeat([names[x] for x in reading.names], HALVES)
-        + np.tile(np.arange(HALVES), len(reading.names))
-        for text, reading in readings.items()
-    }
-    kind = np.concatenate([kinds[text][state] for text, state in zip(texts, states, strict=True)])
-    anywhere = smoothed_means(np.concatenate(clips), kind, np.zeros((HALVES * len(names), clips[0].shape[1])))
-    means = {text: anywhere[kinds[text]] for text in readings}
-    for text in set(texts):
-        own = [i for i, name in enumerate(texts) if name == text]
-        frames, state = (np.concatenate([x[i] for i in own]) for x in (clips, states))
-        means[text] = smoothed_means(frames, state, means[text])
-    return means
+    _, phone = np.unique(np.concatenate([text.names for text in readings.values()]), return_inverse=True)
+    kinds = (HALVES * phone[:, None] + np.arange(HALVES)).ravel()  # (all phones, halves) -> (all states,)
+    *ends, _ = np.cumsum([HALVES * len(text.names) for text in readings.values()])
+    first = dict(zip(readings, [0, *ends], strict=True))  # number of each text's first state
+    state = np.concatenate([first[text] + own for text, own in zip(texts, states, strict=True)])
+    frames = np.concatenate(clips)
+    overall = smoothed_means(frames, kinds[state], np.zeros((kinds.max() + 1, frames.shape[1])))
+    means = smoothed_means(frames, state, overall[kinds])
+    return dict(zip(readings, np.split(means, ends), strict=True))
 
 
 def spans(states: np.ndarray, names: list[str]) -> pd.DataFrame:
@@ -125,60 +99,38 @@ def spans(states: np.ndarray, names: list[str]) -> pd.DataFrame:
     first = np.flatnonzero(np.diff(position, prepend=-1))
     # a phone's first frame begins half a step before its middle
     edges = FEATURES.first_frame + FEATURES.hop_seconds * (np.append(first, len(states)) - 0.5)
-    return pd.DataFrame(
-        {
-            "start": edges[:-1].round(3),
-            "end": edges[1:].round(3),
-            "phone": [names[i] for i in position[first]],
-            "position": position[first],
-        }
-    )
+    times = {"start": edges[:-1].round(3), "end": edges[1:].round(3)}
+    return pd.DataFrame({**times, "phone": np.take(names, position[first]), "position": position[first]})
 
 
 def read_readings(readings: str | Path) -> dict[str, Reading]:
-    """The readings of a folder, or one recording in it, by the names of the recordings without the extension.
-
-    Raises InputError if the folder's ``phones.csv`` or a recording of it cannot be used.
-    """
+    """The readings in a folder, or one of its recordings alone, by file name without extension."""
     readings = Path(readings)
-    folder = readings if readings.is_dir() else readings.parent
-    phones = next((folder / name for name in NAMES if (folder / name).is_file()), folder / NAMES[0])
-    for file in (readings, phones):
-        if not file.exists():
-            raise InputError(
-                f"{file}: no such file; readings are recordings of the texts, beside a phones.csv that says when"
-                " each phone is spoken in them (data/readings is an example)"
-            )
-    table = read_phones(phones)
+    file = phones_file(readings if readings.is_dir() else readings.parent)
+    if missing := [path for path in (readings, file) if not path.exists()]:
+        hint = "readings are recordings of the texts, beside their phones.csv (as in data/readings)"
+        raise InputError(f"{missing[0]}: no such file; {hint}")
+    table = read_phones(file)
     if readings.is_file():
-        table = table[table["path"] == str(readings.absolute())].reset_index(drop=True)
-        if not len(table):
-            raise InputError(f"{phones}: says nothing of {readings.name}")
+        table = table[table["path"] == str(readings.absolute())]
+    if not len(table):
+        raise InputError(f"{file}: has no phones of {readings.name}")
     texts = {}
     for path, phones in table.groupby("path"):
-        frames = cepstra(path)
-        if isinstance(frames, str):
+        if isinstance(frames := cepstra(path), str):
             raise InputError(frames)
         texts[Path(path).stem] = Reading(phones, frames)
     return texts
 
 
 def texts_of(table: pd.DataFrame, readings: dict[str, Reading], column: str) -> list[str]:
-    """Which reading each clip goes with: the only one, or the one that the column names.
-
-    Raises InputError if a clip names none of them.
-    """
+    """The reading of each clip: the only one, or else the one that ``column`` names."""
     if len(readings) == 1:
-        return [next(iter(readings))] * len(table)
+        return list(readings) * len(table)
     if column not in table:
-        raise InputError(
-            f"there are {len(readings)} readings, and the corpus has no column {column!r} to say which"
-        )
-    unknown = sorted(set(table[column]) - set(readings))
-    if unknown:
-        raise InputError(
-            f"column {column!r} says {unknown[0]!r}; there are the readings {', '.join(readings)}"
-        )
+        raise InputError(f"there are {len(readings)} readings, and the corpus has no column {column!r}")
+    if unknown := sorted(set(table[column]) - set(readings)):
+        raise InputError(f"column {column!r} names {unknown[0]!r}; the readings are {', '.join(readings)}")
     return list(table[column])
 
 
@@ -190,38 +142,36 @@ def align(
     Parameters
     ----------
     table : pandas.DataFrame
-        A corpus (:func:`accentlib.read_corpus`). Where it has a split, means are taken of the training
-        clips alone: the others are aligned with what was learned without them.
+        A corpus (:func:`accentlib.read_corpus`). If it has splits, only training clips define the means.
     readings : str or Path
-        A folder with recordings of the texts, and their ``phones.csv``; or one recording in it.
+        Recordings of the texts: a folder, which has their ``phones.csv``, or one file in it.
     text_column : str
-        The column of the corpus that names the reading (its file without the extension); not needed
-        where there is only one.
+        The column that names the reading (its file without extension), if there are several.
 
     Returns
     -------
     phones : pandas.DataFrame
-        Columns path, start and end (s), phone and position, as ``phones.csv`` has them.
+        As in ``phones.csv``: path, start and end (s), phone, position; and id where ids are not the paths.
     problems : dict
-        What is wrong with each clip that could not be read.
+        What is wrong with each clip that could not be read, by id.
 
-    Raises InputError if the readings cannot be used, or no clip can be read.
+    Raises InputError if a reading cannot be used, or no training clip can be read.
     """
     texts = read_readings(readings)
-    names = np.array(texts_of(table, texts, text_column))
-    paths = list(table["path"])
+    names = texts_of(table, texts, text_column)
+    ids, paths = clip_ids(table), list(table["path"])
     clips = list(on_all_cores(cepstra, paths, progress="cepstra" if progress else None))
-    problems = {path: clip for path, clip in zip(paths, clips, strict=True) if isinstance(clip, str)}
-    good = [i for i, path in enumerate(paths) if path not in problems]
-    if not good:
-        raise InputError(f"no clip could be read; the first: {problems[paths[0]]}")
+    problems = {clip: frames for clip, frames in zip(ids, clips, strict=True) if isinstance(frames, str)}
+    good = [i for i, frames in enumerate(clips) if not isinstance(frames, str)]
     learned = [i for i in good if "split" not in table or table["split"].iloc[i] == "train"]
-    sounding = {text: reading.frames for text, reading in texts.items()}  # what clips are warped onto
+    if not learned:
+        raise InputError(f"no training clip could be read: {next(iter(problems.values()), 'there is none')}")
+    onto = {text: reading.frames for text, reading in texts.items()}
     for iteration in range(ITERATIONS + 1):
-        states = {i: texts[names[i]].states[warp(clips[i], sounding[names[i]])] for i in good}
+        states = {i: texts[names[i]].states[warp(clips[i], onto[names[i]])] for i in good}
         if iteration < ITERATIONS:
-            mine = [[x[i] for i in learned] for x in (clips, states, names)]
-            means = text_means(*mine, texts)
-            sounding = {text: means[text][reading.states] for text, reading in texts.items()}
-    aligned = [spans(states[i], texts[names[i]].names).assign(path=paths[i]) for i in good]
-    return pd.concat(aligned, ignore_index=True)[list(COLUMNS)], problems
+            means = text_means(*([x[i] for i in learned] for x in (clips, states, names)), texts)
+            onto = {text: means[text][reading.states] for text, reading in texts.items()}
+    aligned = [spans(states[i], texts[names[i]].names).assign(id=ids[i], path=paths[i]) for i in good]
+    columns = list(COLUMNS if ids != paths else COLUMNS[1:])
+    return pd.concat(aligned, ignore_index=True)[columns], problems

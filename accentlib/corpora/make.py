@@ -1,238 +1,158 @@
-"""From a listing to a corpus on disk: a manifest that every command takes, and the report beside it."""
+"""Write a corpus: the manifest of a listing's usable clips, with splits, and the report beside it."""
 
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from ..config import SHORTEST_CLIP, InputError, counted
+from ..config import SHORTEST_CLIP, SPLITS, InputError, counted
 from ..files import read_table, replacing
-from .splits import SPLITS, few_speakers, split_by_speaker
+from .splits import few_speakers, split_by_speaker
 from .survey import describe, report_table, survey
-from .table import COLUMNS, check_corpus
+from .table import check_corpus, read_corpus
 
 SHOWN = 3  # files named on stderr for each reason; the report names all
 
 
 def make_corpus(
-    listing: pd.DataFrame,
-    output: str | Path,
-    *,
-    seed: int = 1234,
-    min_seconds: float = SHORTEST_CLIP,
-    min_speakers: int = 1,
-    accent_names: dict[str, str] | None = None,
-    note: str = "",
-    progress: bool = True,
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Listen to a listing, deal its speakers into splits, and write a corpus.
+    listing: pd.DataFrame, output: str | Path, *, seed: int = 1234, min_seconds: float = SHORTEST_CLIP,
+    min_speakers: int = 1, accent_names: dict[str, str] | None = None, note: str = "", progress: bool = True,
+) -> tuple[pd.DataFrame, dict]:  # fmt: skip
+    """Examine a listing (:func:`accentlib.from_folder`), assign its speakers to splits, and write a corpus.
 
-    Made again over the same ``output``, with recordings added, speakers keep the splits that they have there.
-
-    Parameters
-    ----------
-    listing : pandas.DataFrame
-        From :func:`accentlib.from_folder`, :func:`accentlib.from_table` or :func:`accentlib.read_known`.
-    output : str or Path
-        Folder that receives ``manifest.csv``, ``report.json`` and, with a note, ``NOTE.txt``.
-    seed, min_seconds, min_speakers, accent_names
-        As for :func:`accentlib.corpora.splits.split_by_speaker` and :func:`accentlib.corpora.survey.survey`.
-    note : str
-        What should be known of figures on this corpus; it is printed beside them.
-    progress : bool
-        Say on stderr what was found.
+    ``output`` receives ``manifest.csv``, ``report.json`` and, with a ``note`` to print beside every result,
+    ``NOTE.txt``; speakers of an earlier version keep their splits. Left out are clips below ``min_seconds``,
+    accents with fewer than ``min_speakers``, and, with ``accent_names`` (label to name), all other accents.
 
     Returns
     -------
-    table : pandas.DataFrame
-        The corpus, as :func:`accentlib.read_corpus` reads it.
-    report : dict
-        What ``report.json`` holds: amounts by accent and split, sample rates, channels, encodings; what
-        is clipped or quiet; label variants, copies, speakers of several accents; what was left out and why.
+    table, report : pandas.DataFrame, dict
+        The corpus with absolute paths; the content of ``report.json``: what was found, left out, and why.
 
-    Raises InputError if nothing usable is left, or ``output`` holds a manifest or a report that was not made by this.
+    Raises InputError if no file is usable, or ``output`` has a manifest or report from elsewhere.
     """
-    output = Path(output)
-    manifest, report_file = output / "manifest.csv", output / "report.json"
-    if manifest.is_file() and not report_file.is_file():
-        raise InputError(f"{manifest} was not made by this command; name another --output")
-    if report_file.is_file() and b'"left_out_because"' not in report_file.read_bytes():
-        raise InputError(f"{report_file} was not made by this command; name another --output")
-    surveyed, spellings = survey(
-        listing, min_seconds=min_seconds, min_speakers=min_speakers, accent_names=accent_names
-    )
-    kept = surveyed[surveyed["problem"] == ""]
-    how = deal(kept, seed, _dealt(manifest))
-    surveyed = surveyed.drop(columns="split", errors="ignore")
-    if how["split"] is not None:
-        surveyed["split"] = how["split"].reindex(surveyed.index)
-    report = describe(surveyed, spellings)
-    few = "" if how["split"] is None else few_speakers(kept[how["split"] == "test"])
-    report |= {"split": how["said"], "few_speakers": few, "note": note}
-    output.mkdir(parents=True, exist_ok=True)
+    manifest, report_file = Path(output) / "manifest.csv", Path(output) / "report.json"
+    ours = report_file.is_file() and b'"left_out_because"' in report_file.read_bytes()
+    for file in (report_file, manifest):
+        if file.is_file() and not ours:
+            raise InputError(f"{file} was not made by this command; name another --output")
+    table, spellings = survey(listing, min_seconds, min_speakers, accent_names)
+    kept, few = table[table["problem"] == ""], ""
+    earlier = read_table(manifest) if manifest.is_file() else pd.DataFrame()
+    earlier = earlier.reindex(columns=["speaker", "split"]).set_index("speaker")["split"]
+    split, origin = assign(kept, seed, earlier[earlier.isin(SPLITS)].to_dict())
+    table = table.drop(columns="split", errors="ignore")
+    if split is not None:
+        table["split"], few = split, few_speakers(kept[split == "test"])
+    report = describe(table, spellings) | {"split": origin, "few_speakers": few, "note": note}
+    manifest.parent.mkdir(parents=True, exist_ok=True)
     with replacing(report_file) as temporary:
-        text = json.dumps(report, indent=2, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if progress:
         print(report_text(report), file=sys.stderr)
     if not report["kept"]:
         raise InputError(f"no file can be used; {report_file} says why")
-    table = surveyed[surveyed["problem"] == ""].drop(columns=["problem", "content", "remark", "unknown"])
+    table = table[table["problem"] == ""].drop(columns=["problem", "content", "remark", "unknown"])
     table = table.astype({"sample_rate": int, "channels": int}).reset_index(drop=True)
-    check_corpus(table, name=str(output))
     _write(table, manifest)
-    if note and not (output / "NOTE.txt").exists():  # it may be the user's
-        (output / "NOTE.txt").write_text(note + "\n", encoding="utf-8")
+    if note and not (note_file := manifest.with_name("NOTE.txt")).exists():  # it may be the user's
+        note_file.write_text(note + "\n", encoding="utf-8")
     return table, report
 
 
 def _write(table: pd.DataFrame, manifest: Path, *, over: bool = True) -> None:
-    """Write a manifest; paths below its folder are relative to it, so that both can be moved.
-
-    Raises InputError, unless ``over``, if another one is there.
-    """
+    """Check and write a corpus, with relative paths in its folder; unless ``over``, refuse to change one."""
+    check_corpus(table, name=str(manifest.parent))
+    manifest.parent.mkdir(parents=True, exist_ok=True)
     base = manifest.parent.absolute()
-    paths = [Path(path) for path in table["path"]]
-    written = [os.path.relpath(path, base) if path.is_relative_to(base) else str(path) for path in paths]
-    table = table.assign(path=written)
-    first = [name for name in ("path", "accent", "speaker", "split") if name in table]
-    table = table[first + [name for name in table if name not in first]]
+    paths = [os.path.relpath(p, base) if Path(p).is_relative_to(base) else p for p in table["path"]]
+    order = dict.fromkeys(["path", "accent", "speaker", "split", *table])
     with replacing(manifest) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.3f")
+        written = table.assign(path=paths)[[name for name in order if name in table]]
+        written.to_csv(temporary, index=False, float_format="%.3f")
         if not over and manifest.is_file() and manifest.read_bytes() != temporary.read_bytes():
-            raise InputError(f"{manifest} is there already, and is another; name another --output")
+            raise InputError(f"{manifest} is there already, with other content; name another --output")
 
 
-def _dealt(manifest: Path) -> dict[str, str]:
-    """The sides that speakers have in a manifest that is made again."""
-    if not manifest.is_file():
-        return {}
-    table = read_table(manifest)
-    if not {"speaker", "split"} <= set(table):
-        return {}
-    table = table[table["split"].isin(SPLITS)]  # somebody may have edited it
-    return dict(zip(table["speaker"], table["split"], strict=True))
+def assign(kept: pd.DataFrame, seed: int, earlier: Mapping[str, str]) -> tuple[pd.Series | None, str]:
+    """The split of each row (None if an accent has too few speakers), and a sentence about its origin.
 
-
-def deal(kept: pd.DataFrame, seed: int, dealt: dict[str, str]) -> dict[str, Any]:
-    """The split of each row, and how it came about.
-
-    A corpus's own split is taken where it has one and no speaker is in two parts; where it has no
-    validation part, that is taken from the speakers of its training part. Else speakers are dealt.
-
-    Returns
-    -------
-    dict
-        ``split``, a Series, or None where an accent has too few speakers; ``said``, a sentence.
+    It is the corpus's own if that is complete and speaker-disjoint (without validation, training speakers
+    validate). Otherwise all speakers are assigned, those with ``earlier`` splits to these.
     """
-    refused = ""
-    if "split" in kept and kept["split"].notna().any():
-        own = kept["split"]
-        if own.isna().any():
-            refused = "the corpus's own split does not name every file; "
-        elif (kept.groupby("speaker")["split"].nunique() > 1).any():
-            refused = "the corpus's own split has speakers on both sides, so it is not used; "
-        elif set(own) == set(SPLITS):
-            return {"split": own, "said": "the corpus's own"}
-        elif set(own) == {"train", "test"}:
-            train = kept[own == "train"]
-            try:
-                validation = split_by_speaker(train, seed=seed, name="its training part")
-            except InputError as error:
-                return {"split": None, "said": f"none; {error}"}
-            split = own.mask(validation.reindex(own.index) == "validation", "validation")
-            return {
-                "split": split,
-                "said": f"the corpus's own; validation from its training part, seed {seed}",
-            }
-        else:
-            refused = f"the corpus's own split is {', '.join(sorted(set(own)))} only; "
-    if not len(kept):
-        return {"split": None, "said": "none; no file can be used"}
+    own, refused = kept.get("split"), ""
+    parts = set() if own is None else set(own.dropna())
     try:
-        split = split_by_speaker(kept, seed=seed, name="the corpus", dealt=dealt)
+        if parts and own.isna().any():
+            refused = "the corpus's own split does not name every file; "
+        elif parts and (kept.groupby("speaker")["split"].nunique() > 1).any():
+            refused = "the corpus's own split has a speaker in two splits, so it is not used; "
+        elif parts == set(SPLITS):
+            return own, "the corpus's own"
+        elif parts == {"train", "test"}:
+            train = split_by_speaker(kept[own == "train"], seed=seed, name="its training split")
+            split = own.mask(train.reindex(own.index) == "validation", "validation")
+            return split, f"the corpus's own; validation from its training split, seed {seed}"
+        elif parts:
+            refused = f"the corpus's own split is {', '.join(sorted(parts))} only; "
+        if not len(kept):
+            return None, "none; no file can be used"
+        split = split_by_speaker(kept, seed=seed, name="the corpus", assigned=earlier)
     except InputError as error:
-        return {"split": None, "said": f"{refused}none; {error}"}
-    known = len(set(kept["speaker"]) & dealt.keys())
-    said = f"{refused}speakers dealt by seed {seed}"
-    return {"split": split, "said": said + (f"; {known} of them keep the sides they had" if known else "")}
+        return None, f"{refused}none; {error}"
+    known = len(set(kept["speaker"]) & earlier.keys())
+    keep = f"; {known} of them keep their earlier splits" if known else ""
+    return split, f"{refused}speakers assigned by seed {seed}{keep}"
 
 
-def report_text(report: dict[str, Any]) -> str:
-    """A report as people read it."""
-    lines = [
-        f"{counted(report['files'], 'file')}: {report['kept']} kept ({report['minutes']:.1f} min,"
-        f" {counted(report['speakers'], 'speaker')}), {report['left_out']} left out"
-    ]
+def report_text(report: dict) -> str:
+    """A report as text, with the first files of each kind."""
+    speakers = counted(report["speakers"], "speaker")
+    kept = f"{report['kept']} kept ({report['minutes']:.1f} min, {speakers}), {report['left_out']} left out"
+    lines = [f"{counted(report['files'], 'file')}: {kept}"]
     if report["accents"]:
         lines.append(report_table(report).to_string(float_format="{:.1f}".format))
     for name in ("sample_rates", "channels", "encodings"):
         counts = ", ".join(f"{key}: {count}" for key, count in report[name].items())
         lines.append(f"{name.replace('_', ' ')}: {counts}")
     for name, variants in report["spellings"].items():
-        for spelling, others in variants.items():
-            lines.append(f"{name} {spelling!r} was also written {', '.join(map(repr, others))}: made one")
+        lines += [f"{name} {kept!r} replaces {str(others)[1:-1]}" for kept, others in variants.items()]
     if report["speakers_unknown"]:
-        lines.append(
-            f"who speaks is not known for {counted(report['speakers_unknown'], 'file')}: each counts as a speaker."
-            " If anyone speaks in two, figures will be too high; use accent/speaker/ folders or a table"
-        )
-    several = [f"{s} ({', '.join(of)})" for s, of in report["several_accents"].items()]
-    if several:
-        lines.append(
-            f"under several accents, each taken as one person: {counted(len(several), 'speaker')}:"
-            f" {_some(several)}; if they are different people, name them apart"
-        )
-    for remark, paths in report["remarks"].items():
-        lines.append(f"{remark}, kept: {counted(len(paths), 'file')}: {_some(paths)}")
-    for reason, paths in report["left_out_because"].items():
-        lines.append(f"left out, {reason}: {counted(len(paths), 'file')}: {_some(paths)}")
-    few = (
-        f"; this test {report['few_speakers']} (accentlib crossvalidate tests everyone)"
-        if report["few_speakers"]
-        else ""
-    )
-    return "\n".join([*lines, f"split: {report['split']}{few}"])
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+        unknown = counted(report["speakers_unknown"], "file")
+        advice = "if a person is in several, accuracies are too high: use accent/speaker/ folders or a table"
+        lines.append(f"speaker unknown ({unknown}): each counts as a speaker of its own; {advice}")
+    several = [f"{speaker} ({', '.join(accents)})" for speaker, accents in report["several_accents"].items()]
+    groups = {"speakers with several accents (rename one if they are two people)": several} if several else {}
+    groups |= {f"kept, {remark}": paths for remark, paths in report["remarks"].items()}
+    groups |= {f"left out, {reason}": paths for reason, paths in report["left_out_because"].items()}
+    for what, names in groups.items():
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        lines.append(f"{what}: {len(names)}: {', '.join(names[:SHOWN])}{more}")
+    few = f"; this test {report['few_speakers']} (accentlib crossvalidate tests everyone)"
+    return "\n".join([*lines, f"split: {report['split']}{few if report['few_speakers'] else ''}"])
 
 
 def join_corpora(data: Sequence[str | Path], output: str | Path, *, seed: int = 1234) -> pd.DataFrame:
-    """Make one corpus of several, with a column ``corpus`` that says where each clip is from.
+    """Join corpora from folders of different names, and add the column ``corpus`` with these names.
 
-    Speakers are told apart by corpus. Splits are kept if all have one, else all speakers are dealt.
-
-    Parameters
-    ----------
-    data : sequence of str or Path
-        Folders with a ``manifest.csv``, named differently, or such files.
-    output, seed
-        As for :func:`make_corpus`.
-
-    Raises InputError if a manifest lacks a column, two folders have one name, or the whole is no corpus.
+    Speakers and given ids start with the name, too. The splits are kept if all corpora have one, or else made
+    from the seed. Raises InputError if an input or the result is no corpus, or if two names are the same.
     """
     tables = {}
     for folder in map(Path, data):
-        manifest = folder / "manifest.csv" if folder.is_dir() else folder
-        table, name = read_table(manifest), manifest.absolute().parent.name
-        missing = [column for column in COLUMNS if column not in table]
-        if missing:
-            raise InputError(f"{manifest}: lacks the column {missing[0]}; it has {', '.join(table.columns)}")
+        table = read_corpus(folder, split=False)
+        name = (folder if folder.is_dir() else folder.parent).absolute().name
         if name in tables:
             raise InputError(f"two corpora are called {name!r}; rename a folder")
-        table["path"] = [str((manifest.parent / path).absolute()) for path in table["path"]]
-        tables[name] = table.assign(speaker=f"{name}/" + table["speaker"], corpus=name)
+        ids = table["id"].where(table["id"] == table["path"], f"{name}/" + table["id"])
+        tables[name] = table.assign(id=ids, speaker=f"{name}/" + table["speaker"], corpus=name)
     joined = pd.concat(tables.values(), ignore_index=True).fillna("")
+    if (joined["id"] == joined["path"]).all():
+        del joined["id"]
     if not all("split" in table for table in tables.values()):
         joined["split"] = split_by_speaker(joined, seed=seed, name=str(output))
-    check_corpus(joined, name=str(output))
-    Path(output).mkdir(parents=True, exist_ok=True)
     _write(joined, Path(output) / "manifest.csv", over=False)
     return joined

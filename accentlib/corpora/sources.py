@@ -1,4 +1,4 @@
-"""What lies in a folder or a table: a row a file with accent and speaker, not yet listened to."""
+"""List the recordings of a folder or a table, one per row with accent and speaker, before any is read."""
 
 import os
 from pathlib import Path
@@ -9,186 +9,120 @@ from ..config import InputError
 from ..features.audio import AUDIO_SUFFIXES
 from ..files import read_table
 
-# Formats that soundfile does not read, and people's telephones write.
+# Formats that telephones record and soundfile cannot read.
 FOREIGN_SUFFIXES = (".m4a", ".mp4", ".aac", ".wma", ".amr", ".3gp", ".webm", ".mka", ".ra")
-OWN_FILES = ("manifest.csv", "report.json", "NOTE.txt")
-SPLIT_NAMES = {
-    "train": "train", "training": "train",
-    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
-    "test": "test", "testing": "test", "eval": "test",
-}  # fmt: skip
+OWN_FILES = ("manifest.csv", "report.json", "NOTE.txt", "metadata.csv")
+SPLIT_NAMES = dict.fromkeys(("train", "training"), "train") | dict.fromkeys(
+    ("test", "testing", "eval"), "test"
+)
+SPLIT_NAMES |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation")
 NOT_AUDIO = "not an audio file"
 
 
 def from_folder(folder: str | Path, *, accent_column: str = "", speaker_column: str = "") -> pd.DataFrame:
-    """List a folder of recordings.
+    """List recordings: ``accent/speaker/*.wav`` (or deeper), or ``accent/*.wav`` (speaker unknown).
 
-    Parameters
-    ----------
-    folder : str or Path
-        Of one of these layouts, perhaps below folders named train, validation and test:
-        ``accent/speaker/*.wav`` (deeper folders are a speaker's too); ``accent/*.wav`` (who speaks is then
-        not known); or any, with a ``metadata.csv`` as Hugging Face's AudioFolder has it (``file_name`` and
-        label columns).
-    accent_column, speaker_column : str
-        Of ``metadata.csv``; by default accent or label, and speaker or speaker_id.
+    Or any folder with a ``metadata.csv`` as Hugging Face's AudioFolder has it: ``file_name`` and labels,
+    by default accent or label, and speaker or speaker_id. Or one of these in each of train, validation, test.
 
     Returns
     -------
     pandas.DataFrame
-        A listing: path (absolute), accent, speaker (None: not known), problem (why the file cannot be
-        used, often nothing), split where folders name one, and what else ``metadata.csv`` has. No file
-        is passed over: what is not audio is there too.
+        A listing: path (absolute), accent, speaker (or None) and problem (why it cannot be used, or "") of
+        each file, the split if folders name it, and the other columns of ``metadata.csv``.
 
-    Raises InputError if there is no such folder, no audio in it, or its ``metadata.csv`` cannot be used.
+    Raises InputError if the folder is missing or has no audio, or its ``metadata.csv`` cannot be used.
     """
-    folder = Path(folder)
+    folder, columns = Path(folder), (accent_column, speaker_column)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    parts = [(path, SPLIT_NAMES.get(path.name.lower())) for path in inside]
-    listings = []
-    if not parts or not all(split for _, split in parts) or (folder / "metadata.csv").is_file():
-        parts = [(folder, None)]
-    else:
-        beside = [path for path in files_in(folder) if path.parent == folder]
-        listings.append(pd.DataFrame([_row(path, folder) for path in beside]))
-    for part, split in parts:
-        if (part / "metadata.csv").is_file():
-            listing = _audio_folder(part, accent_column, speaker_column)
-        else:
-            listing = pd.DataFrame([_row(path, part) for path in files_in(part)])
-        listings.append(listing.assign(split=split) if split else listing)
-    listing = pd.concat(listings, ignore_index=True) if listings else pd.DataFrame()
-    if not len(listing) or listing["problem"].str.startswith(NOT_AUDIO).all():
+    splits = {path: SPLIT_NAMES.get(path.name.lower()) for path in inside}
+    rows = _rows(folder, *columns)
+    if splits and all(splits.values()) and not (folder / "metadata.csv").is_file():
+        rows = [row for row in rows if Path(row["path"]).parent == folder.absolute()]
+        rows += [row | {"split": split} for part, split in splits.items() for row in _rows(part, *columns)]
+    if all(row["problem"].startswith(NOT_AUDIO) for row in rows):
         raise InputError(f"{folder}: no audio files in it ({', '.join(AUDIO_SUFFIXES)})")
-    return listing
+    return pd.DataFrame(rows)
+
+
+def _rows(folder: Path, accent_column: str, speaker_column: str) -> list[dict]:
+    """The rows of ``metadata.csv``, if there is one, and then the other files, labelled by their folders."""
+    rows, file = [], folder / "metadata.csv"
+    if file.is_file():
+        names = read_table(file).columns
+        accent = accent_column or ("label" if "label" in names and "accent" not in names else "accent")
+        speaker = speaker_column or next((name for name in ("speaker", "speaker_id") if name in names), "")
+        listing = from_table(file, path_column="file_name", accent_column=accent, speaker_column=speaker)
+        rows = listing.to_dict("records")
+    listed = {row["path"] for row in rows}
+    for path in files_in(folder):
+        folders, suffix = path.relative_to(folder).parts[:-1], path.suffix.lower()
+        if str(path.absolute()) in listed:
+            continue
+        problem = "not listed in metadata.csv" if listed else "not in the folder of an accent"
+        if suffix in FOREIGN_SUFFIXES:
+            problem = f"{suffix} files are not read; convert it to .wav or .flac"
+        elif suffix not in AUDIO_SUFFIXES:
+            problem = f"{NOT_AUDIO} ({suffix or 'no extension'})"
+        elif folders and not listed:
+            problem = ""
+        accent, speaker = (*folders, None, None)[:2]
+        rows.append({"path": str(path.absolute()), "accent": accent, "speaker": speaker, "problem": problem})
+    return rows
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Every file below a folder, in order, but hidden ones and those that a corpus is made of here.
-
-    Folders that are linked to are entered, each once.
-    """
+    """All files below a folder, sorted, except hidden and a corpus's own ones; links are followed once."""
     found, seen = [], set()
     for name, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
-        status = os.stat(name)
-        if (status.st_dev, status.st_ino) in seen:
+        if (real := Path(name).resolve()) in seen:
             folders.clear()
             continue
-        seen.add((status.st_dev, status.st_ino))
-        own = (*OWN_FILES, "metadata.csv") if Path(name) == folder else ()
+        seen.add(real)
+        own = OWN_FILES if Path(name) == folder else ()
         found += [Path(name, file) for file in files if not file.startswith(".") and file not in own]
     return sorted(found)
 
 
-def suffix_problem(path: Path) -> str:
-    """What a file's name says against it: not audio, or of a format that cannot be read; or nothing."""
-    suffix = path.suffix.lower()
-    if suffix in FOREIGN_SUFFIXES:
-        return f"{suffix} files are not read; convert it to .wav or .flac"
-    return "" if suffix in AUDIO_SUFFIXES else f"{NOT_AUDIO} ({suffix or 'no extension'})"
-
-
-def _row(path: Path, folder: Path) -> dict:
-    """A file in accent/speaker/ or accent/."""
-    above = path.relative_to(folder).parts[:-1]
-    problem = suffix_problem(path)
-    if not problem and not above:
-        problem = "not in the folder of an accent"
-    return {
-        "path": str(path.absolute()),
-        "accent": above[0] if above else "",
-        "speaker": above[1] if len(above) > 1 else None,
-        "problem": problem,
-    }
-
-
-def _audio_folder(folder: Path, accent_column: str, speaker_column: str) -> pd.DataFrame:
-    """A folder with a ``metadata.csv``, and the files in it that the table does not name."""
-    file = folder / "metadata.csv"
-    names = read_table(file).columns
-    if "file_name" not in names:
-        raise InputError(
-            f"{file}: no column 'file_name' for the path; it has {', '.join(names)}"
-            " (a table with other columns: accentlib corpus from-table)"
-        )
-    accent = accent_column or next((name for name in ("accent", "label") if name in names), "accent")
-    speaker = speaker_column or next((name for name in ("speaker", "speaker_id") if name in names), "")
-    listing = from_table(file, path_column="file_name", accent_column=accent, speaker_column=speaker)
-    listed = set(listing["path"])
-    others = [path for path in files_in(folder) if str(path.absolute()) not in listed]
-    rows = [
-        {
-            "path": str(path.absolute()), "accent": "", "speaker": None,
-            "problem": suffix_problem(path) or "not listed in metadata.csv",
-        }
-        for path in others
-    ]  # fmt: skip
-    return pd.concat([listing, pd.DataFrame(rows)], ignore_index=True) if rows else listing
-
-
 def from_table(
-    file: str | Path,
-    *,
-    path_column: str = "path",
-    accent_column: str = "accent",
-    speaker_column: str = "speaker",
-    split_column: str = "split",
-    audio_dir: str | Path | None = None,
-) -> pd.DataFrame:
-    """List the recordings that a table names.
-
-    Parameters
-    ----------
-    file : str or Path
-        A CSV or TSV table, a row a recording.
-    path_column, accent_column, speaker_column : str
-        The columns that hold them; no speaker column ("") means that who speaks is not known.
-    split_column : str
-        train, validation (valid, val, dev) or test of each row; it need not be there.
-    audio_dir : str or Path, optional
-        Where the paths begin; by default beside the table.
+    file: str | Path, *, path_column: str = "path", accent_column: str = "accent",
+    speaker_column: str = "speaker", split_column: str = "split", audio_dir: str | Path | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """List the recordings of a CSV or TSV table, one per row; ``speaker_column=""`` if speakers are unknown.
 
     Returns
     -------
     pandas.DataFrame
-        A listing, as :func:`from_folder` gives it; the table's other columns are kept.
+        A listing (:func:`from_folder`) with the table's other columns, such as ``id``. The table's paths are
+        relative to ``audio_dir``, by default its folder; its split is optional.
 
-    Raises InputError if the table cannot be read or lacks a column; those that it has are named.
+    Raises InputError if the table cannot be read, has no rows or lacks a column.
     """
-    table = read_table(file)
+    table, base = read_table(file), Path(audio_dir or Path(file).parent)
     wanted = {"path": path_column, "accent": accent_column, "speaker": speaker_column}
     for name, column in wanted.items():
         if column and column not in table:
-            raise InputError(
-                f"{file}: no column {column!r} for the {name}; it has {', '.join(table.columns)}"
-                f" (choose by --{name}-column)"
-            )
+            it_has = f"it has {', '.join(table.columns)} (accentlib corpus from-table has --{name}-column)"
+            raise InputError(f"{file}: no column {column!r} for the {name}; {it_has}")
     if not len(table):
         raise InputError(f"{file}: has no rows")
-    listing = pd.DataFrame({name: table[column] for name, column in wanted.items() if column})
+    listing = pd.DataFrame({name: table[column] if column else None for name, column in wanted.items()})
     others = [column for column in table if column not in (*wanted.values(), *wanted, "split", "problem")]
     listing[others] = table[others]
     if split_column in table:
         listing["split"] = table[split_column].str.strip().str.lower().map(SPLIT_NAMES)
-    base = Path(audio_dir) if audio_dir else Path(file).parent
-    blank = {name: listing[name].str.strip() == "" for name in wanted if name in listing}
-    if "speaker" not in listing:
-        listing["speaker"] = None
-    listing["path"] = [str((base / path.strip()).absolute()) for path in listing["path"]]
     listing["problem"] = ""
-    for name, rows in blank.items():
-        listing.loc[rows, "problem"] = f"no {name} in {Path(file).name}"
+    for name in filter(wanted.get, wanted):
+        listing.loc[listing[name].str.strip() == "", "problem"] = f"no {name} in {Path(file).name}"
+    listing["path"] = [str((base / path.strip()).absolute()) for path in listing["path"]]
     return listing
 
 
 def read_accent_names(file: str | Path) -> dict[str, str]:
-    """Read a table (accent, name) that gives labels their names; labels of one name are merged.
-
-    Raises InputError if it cannot be used.
-    """
+    """Read a table (accent, name) of new names for accent labels. Raises InputError if it cannot be used."""
     table = read_table(file)
     if not {"accent", "name"} <= set(table.columns):
         raise InputError(f"{file}: needs the columns accent and name; it has {', '.join(table.columns)}")

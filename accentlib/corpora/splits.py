@@ -1,100 +1,70 @@
-"""Who is trained on and who is tested on: speakers are dealt into splits, and nobody is in two."""
+"""Assign speakers to train, validation and test, so that no speaker is in two splits."""
 
 import hashlib
 import itertools
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from ..config import InputError, counted
+from ..config import SPLITS, InputError, counted
 
-SPLITS = ("train", "validation", "test")
-VALIDATION_PART = 8  # one in so many of the speakers that a fold does not test
+VALIDATION_PART = 8  # cross-validation validates on one in 8 of the speakers that a fold does not test
 DRAWN = {"train": (0.0, 0.6), "validation": (0.6, 0.8), "test": (0.8, 1.0)}  # the draws of each split
 ABSENT = 1000  # a split without an accent counts as this many misplaced speakers
 
 
 def _draw(seed: int, speaker: str) -> float:
-    """A number in [0, 1) that follows from the seed and the speaker's name alone."""
+    """A number in [0, 1) that depends only on the seed and the speaker's name."""
     digest = hashlib.sha256(f"{seed}\n{speaker}".encode()).digest()
     return int.from_bytes(digest[:8]) / 2**64
 
 
 def split_by_speaker(
-    table: pd.DataFrame, *, seed: int = 1234, name: str = "table", dealt: Mapping[str, str] | None = None
+    table: pd.DataFrame, *, seed: int = 1234, name: str = "table", assigned: Mapping[str, str] | None = None
 ) -> pd.Series:
-    """Assign each speaker to train, validation or test, about 60, 20 and 20 % of the speakers of each accent.
+    """Assign each speaker to train, validation or test: about 60, 20 and 20 % of the speakers of each accent.
 
-    The rule: of the speakers of each accent, validation and test get between 12 and 28 % each, and at least
-    one; training gets the rest, which is never fewer. With three to seven speakers, validation and test get
-    one each.
-
-    A speaker's split is drawn from the seed and the speaker's name alone, so it stays the same when clips or
-    speakers are added. Speakers are moved to another split only where the rule demands it, those drawn
-    nearest to that split first. When an accent grows, these few can move back, unless ``dealt`` names their
-    splits. Where no way is found to keep the rule, because of ``dealt`` or of speakers with several accents,
-    each split still has at least one speaker of each accent.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Columns accent and speaker.
-    seed : int
-        Another seed gives another split.
-    name : str
-        What an error message calls the table.
-    dealt : mapping of speaker to split, optional
-        Speakers that keep their splits.
+    Validation and test each get 12 to 28 % of an accent's speakers and at least one; failing that, at least
+    one. The split of a speaker is drawn from the seed and the name alone, so it stays when others are added;
+    only a few move to satisfy this rule, unless ``assigned`` (speaker to split) names their split.
 
     Returns
     -------
     pandas.Series
-        train, validation or test for each row.
+        The split of each row of ``table``, which has columns accent and speaker.
 
-    Raises InputError if an accent has fewer than three speakers, or no such split is found.
+    Raises InputError if an accent has fewer than three speakers, or no split is found; ``name`` is the table.
     """
     accents = table.groupby("accent")["speaker"].unique().map(set).to_dict()
-    few = {accent: len(speakers) for accent, speakers in accents.items() if len(speakers) < 3}
-    if few:
-        fewest = min(few, key=few.get)
-        raise InputError(
-            f"{name}: accent {fewest!r} has {counted(few[fewest], 'speaker')}; a speaker-disjoint"
-            " split needs at least 3 of each accent (merge accents, leave it out, or give a split column)"
-        )
-    everyone = set(table["speaker"])
-    kept = {speaker: split for speaker, split in (dealt or {}).items() if speaker in everyone}
-    least, best = math.inf, {}
-    for attempt in range(20):  # one is enough unless speakers have several accents
-        splits = _assign(accents, seed + 1000 * attempt, kept)
-        off = sum(_off(Counter(splits[s] for s in speakers)) for speakers in accents.values())
-        if off < least:
-            least, best = off, splits
+    accents_of = table.groupby("speaker")["accent"].unique().to_dict()
+    sizes = table.groupby("accent")["speaker"].nunique()
+    if (sizes < 3).any():
+        few = f"accent {sizes.idxmin()!r} has {counted(sizes.min(), 'speaker')}"
+        advice = "at least 3 of each accent (merge accents, leave it out, or give a split column)"
+        raise InputError(f"{name}: {few}; a speaker-disjoint split needs {advice}")
+    kept = {speaker: split for speaker, split in (assigned or {}).items() if speaker in accents_of}
+    best = (float("inf"), 0, {})
+    for attempt in range(20):  # the first succeeds unless speakers have several accents
+        off, splits = _assign(accents, accents_of, seed + 1000 * attempt, kept)
+        best = min(best, (off, attempt, splits))
         if not off:
             break
-    if least >= ABSENT:
-        raise InputError(
-            f"{name}: no way was found to have every accent in each split and nobody in two;"
-            " give a split column"
-        )
-    return table["speaker"].map(best)
+    if best[0] >= ABSENT:
+        raise InputError(f"{name}: found no split with every accent in each part; give a split column")
+    return table["speaker"].map(best[-1])
 
 
 def _off(counts: Counter[str]) -> int:
-    """By how many speakers an accent breaks the rule; ABSENT more for each split without a speaker of it."""
+    """Number of misplaced speakers of an accent, plus ABSENT for each split that has none of them."""
     speakers = counts.total()
-    low, high = max(1, math.ceil(speakers * 12 / 100)), max(1, speakers * 28 // 100)
+    low, high = max(1, -(-speakers * 12 // 100)), max(1, speakers * 28 // 100)
     off = sum(max(low - counts[split], counts[split] - high, 0) for split in ("validation", "test"))
     return off + ABSENT * sum(not counts[split] for split in SPLITS)
 
 
-def _assign(accents: dict[str, set[str]], seed: int, kept: dict[str, str]) -> dict[str, str]:
-    """The split of each speaker: as drawn, then moved one by one while a move brings the accents nearer the rule."""
-    accents_of: dict[str, list[str]] = {}
-    for accent, speakers in accents.items():
-        for speaker in speakers:
-            accents_of.setdefault(speaker, []).append(accent)
+def _assign(accents: dict, accents_of: dict, seed: int, kept: dict) -> tuple[int, dict[str, str]]:
+    """Draw each speaker's split, then move speakers while this reduces the sum of :func:`_off`; both."""
     draws = {speaker: _draw(seed, speaker) for speaker in accents_of}
     splits = {s: next(split for split in SPLITS if x < DRAWN[split][1]) for s, x in draws.items()} | kept
     counts = {accent: Counter(splits[s] for s in speakers) for accent, speakers in accents.items()}
@@ -114,17 +84,14 @@ def _assign(accents: dict[str, set[str]], seed: int, kept: dict[str, str]) -> di
         wrong = (accent for accent in smallest_first if _off(counts[accent]))
         best = next(filter(None, (min(moves(accent), default=None) for accent in wrong)), None)
         if best is None:
-            return splits
+            return sum(map(_off, counts.values())), splits
         *_, speaker, split = best
         counts |= {accent: after(accent, speaker, split) for accent in accents_of[speaker]}
         splits[speaker] = split
 
 
 def few_speakers(table: pd.DataFrame) -> str:
-    """A warning if figures on these rows, which are tested, are those of single people; else nothing.
-
-    Enough are 10 speakers in all and 3 of each accent.
-    """
+    """A warning if the tested rows have fewer than 10 speakers, or fewer than 3 of an accent; or ""."""
     speakers, total = table.groupby("accent")["speaker"].nunique(), table["speaker"].nunique()
     fewest = speakers.min()
     if total >= 10 and fewest >= 3:
@@ -133,112 +100,75 @@ def few_speakers(table: pd.DataFrame) -> str:
     return f"shows single people, not accents: {counted(total, 'test speaker')}, {fewest} of {of}"
 
 
-def deal_folds(table: pd.DataFrame, folds: int) -> pd.Series:
-    """The fold (from 0) of each row, a speaker's rows together, each accent spread evenly; always the same.
+def assign_folds(table: pd.DataFrame, folds: int) -> pd.Series:
+    """Assign rows to folds (from 0), always the same: a speaker's rows to one, each accent evenly to all.
 
-    A speaker with several accents counts for the first.
-
-    Raises InputError if an accent has too few speakers to test, validate and train on one in every fold.
+    Raises InputError if an accent has too few speakers to train, validate and test on one in every fold.
     """
     from sklearn.model_selection import StratifiedKFold
 
     if folds < 2:
         raise InputError(f"cross-validation needs at least 2 folds, not {folds}")
-    accent_of = _accent_of(table)
-    counts = accent_of.value_counts()
-    accent, fewest = counts.idxmin(), int(counts.min())
-    needed = 4 if folds == 2 else folds  # one of two folds tests two speakers of three, which leaves one
+    accent_of = table.drop_duplicates("speaker").set_index("speaker")["accent"]  # the first of several
+    accent, fewest = min(accent_of.value_counts().items(), key=lambda item: item[1])
+    needed = 4 if folds == 2 else folds  # one of two folds tests two of three speakers, and leaves only one
     if fewest < needed:
         own = " of its own" if fewest < table["speaker"][table["accent"] == accent].nunique() else ""
         works = f"--folds {fewest} is the largest number that works"
         advice = works if fewest >= 3 else "merge accents, or leave it out"
-        raise InputError(
-            f"accent {accent!r} has {counted(fewest, 'speaker')}{own};"
-            f" {folds} folds need at least {needed} of each accent ({advice})"
-        )
-    dealt = {}
-    parts = StratifiedKFold(folds, shuffle=True, random_state=0).split(accent_of, accent_of)
-    for fold, (_, held_out) in enumerate(parts):
-        dealt |= dict.fromkeys(accent_of.index[held_out], fold)
-    return table["speaker"].map(dealt)
-
-
-def _accent_of(table: pd.DataFrame) -> pd.Series:
-    """The accent of each speaker; the first of several."""
-    return table.drop_duplicates("speaker").set_index("speaker")["accent"]
+        has = f"accent {accent!r} has {counted(fewest, 'speaker')}{own}"
+        raise InputError(f"{has}; {folds} folds need at least {needed} of each accent ({advice})")
+    parts = enumerate(StratifiedKFold(folds, shuffle=True, random_state=0).split(accent_of, accent_of))
+    fold_of = {speaker: fold for fold, (_, tested) in parts for speaker in accent_of.index[tested]}
+    return table["speaker"].map(fold_of)
 
 
 def validation_rows(table: pd.DataFrame, seed: int = 0) -> pd.Series:
     """Which rows to validate on: those of one in eight speakers of each accent, and of at least one."""
-    accent_of = _accent_of(table)
+    accent_of = table.drop_duplicates("speaker").set_index("speaker")["accent"]  # the first of several
     few = accent_of.value_counts().loc[lambda counts: counts < VALIDATION_PART].index
     chosen = {min(accent_of.index[accent_of == accent], key=lambda s: _draw(seed, s)) for accent in few}
     many = table[~table["speaker"].map(accent_of).isin(few)]
     if len(many):
-        chosen |= set(many["speaker"][deal_folds(many, VALIDATION_PART) == 0])
+        chosen |= set(many["speaker"][assign_folds(many, VALIDATION_PART) == 0])
     return table["speaker"].isin(chosen)
 
 
 def fold_splits(table: pd.DataFrame, fold: int, folds: int) -> pd.DataFrame:
-    """The corpus with the split of one fold: its speakers are tested, one in eight of the others validated on.
+    """Split a corpus for one fold: test its speakers, validate on one in eight of the others.
 
-    Raises InputError if there are too few speakers for so many folds, or no such fold, or speakers with several
-    accents leave an accent without a speaker in one of the splits.
+    Raises InputError if there is no such fold, or too few speakers for one of each accent in each split.
     """
-    tested = deal_folds(table, folds) == fold
+    tested = assign_folds(table, folds) == fold
     if not tested.any():
         raise InputError(f"there is no fold {fold}; {folds} folds are numbered from 0 to {folds - 1}")
-    validated = validation_rows(table[~tested], seed=fold)
-    split = pd.Series("test", table.index)
-    split[validated.index] = validated.map({True: "validation", False: "train"})
+    validated = validation_rows(table[~tested], seed=fold).reindex(table.index, fill_value=False)
+    split = pd.Series("train", table.index).mask(tested, "test").mask(validated, "validation")
     for part in SPLITS:
-        absent = sorted(set(table["accent"]) - set(table["accent"][split == part]))
-        if absent:
-            raise InputError(
-                f"fold {fold}: no speaker of accent {absent[0]!r} is in the {part} split, because speakers have"
-                " several accents; try another number of folds, or leave the accent out"
+        if absent := sorted(set(table["accent"]) - set(table["accent"][split == part])):
+            why = (
+                "because speakers have several accents; try another number of folds, or leave the accent out"
             )
+            raise InputError(f"fold {fold}: no speaker of accent {absent[0]!r} is in the {part} split, {why}")
     return table.assign(split=split)
 
 
-def leave_one_group_out(
-    table: pd.DataFrame, column: str, *, seed: int = 1234
-) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Honest tests of generalisation: each group (a corpus, a text) is tested on once, and never trained on.
+def leave_one_group_out(table: pd.DataFrame, column: str, *, seed: int = 1234) -> Iterator[tuple]:
+    """Yield each value of ``column`` (a corpus, a text) with a table that tests it and never trains on it.
 
-    Speakers of the group who are in no other (as when groups are corpora) are all tested on. Where the
-    same speakers are in several groups (as when groups are texts), they keep the sides that ``split`` or
-    the seed gives them: a text is tested on test speakers, and the others train on the other texts.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        A corpus; ``split`` is made (:func:`split_by_speaker`) where it is not there.
-    column : str
-        The column that names the group of each row.
-    seed : int
-        Of the speakers' sides.
-
-    Yields
-    ------
-    group : str
-    table : pandas.DataFrame
-        The rows that are used, with their split; what is in no split is left out.
-
-    Raises InputError if there is no such column, or fewer than two groups.
+    All speakers of this group alone are tested. Those of several groups keep their split (by default one from
+    the seed): test speakers are tested on this group, the others train or validate on the other groups.
+    Raises InputError if there is no such column, or if it has one value only.
     """
     if column not in table:
         raise InputError(f"the corpus has no column {column!r}; it has {', '.join(table.columns)}")
     groups = sorted(set(table[column]))
     if len(groups) < 2:
         raise InputError(f"column {column!r} has one value only, {groups[0]!r}: nothing to leave out")
-    homes = table.groupby("speaker")[column].nunique()
-    at_home = table["speaker"].map(homes) == 1
-    sides = table["split"] if "split" in table else split_by_speaker(table, seed=seed)
+    alone = table.groupby("speaker")[column].transform("nunique") == 1
+    splits = table["split"] if "split" in table else split_by_speaker(table, seed=seed)
     for group in groups:
         held_out = table[column] == group
-        # who is in this group alone is tested; who is in another group alone has no test to be kept for
-        split = sides.where(held_out | ~at_home, sides.replace("test", "train"))
-        split = split.mask(held_out & at_home, "test")
+        split = splits.mask(alone, splits.replace("test", "train").mask(held_out, "test"))
         used = held_out == (split == "test")
         yield group, table[used].assign(split=split[used]).reset_index(drop=True)

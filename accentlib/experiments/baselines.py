@@ -1,130 +1,123 @@
-"""Classical baselines: what scikit-learn makes of statistics of the same features."""
+"""Classical baselines: scikit-learn's classifiers on statistics of the network's features."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import pandas as pd
+from pandas import DataFrame
+from scipy.stats import skew
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
-from ..config import Config
+from ..config import Config, counted
 from ..corpora.phones import cut_phones
 from ..embeddings.metrics import classification_metrics
 from ..features.log_mel import mfccs
-from ..features.store import FeatureStore
+from ..features.store import FeatureStore, clip_ids
 
-MOST_CLIPS = 5_000  # an SVM's time grows with their square
-LogMels = FeatureStore | Mapping[str, np.ndarray]  # log-mels (frames, mels) by path
+MAX_TRAINING_CLIPS = 5_000  # an SVM's time grows with their square
+INTERVALS = "in brackets: 95 % confidence interval by bootstrap over speakers"
+LogMels = FeatureStore | Mapping[Any, np.ndarray]  # log-mels (frames, mels) by clip id
 
 
 def statistics(log_mels: np.ndarray, kind: str) -> np.ndarray:
-    """A vector of statistics of one clip, ``(values,)``.
-
-    ``log_mel``: mean and deviation of each band. ``mfcc``: of 20 mean-normalised MFCCs and of their
-    first and second differences, the deviation, the skewness and the mean of the absolute values.
+    """Statistics of one clip, ``(values,)``: mean and deviation of each band (``log_mel``); or (``mfcc``)
+    deviation, skewness and mean absolute value of 20 normalised MFCCs and their first and second differences.
     """
-    import scipy.stats
-
     if kind == "log_mel":
         return np.concatenate([log_mels.mean(axis=0), log_mels.std(axis=0)])
     mfcc = mfccs(log_mels, 20)
     mfcc = np.pad(mfcc, ((0, max(0, 4 - len(mfcc))), (0, 0)), mode="edge")  # differences need frames
     tracks = [mfcc, np.diff(mfcc, axis=0), np.diff(mfcc, n=2, axis=0)]
     x = np.concatenate([track[: len(tracks[-1])] for track in tracks], axis=1)  # (frames, 60)
-    skewness = np.nan_to_num(scipy.stats.skew(x, axis=0))
-    return np.concatenate([x.std(axis=0), skewness, np.abs(x).mean(axis=0)])
+    return np.concatenate([x.std(axis=0), np.nan_to_num(skew(x, axis=0)), np.abs(x).mean(axis=0)])
 
 
-def classical_predictions(
-    log_mels: LogMels, train: pd.DataFrame, test: pd.DataFrame
-) -> dict[str, np.ndarray]:
-    """The accent that each classifier names for each row of ``test``, trained on ``train``."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    from sklearn.svm import SVC
-
+def classical_predictions(log_mels: LogMels, train: DataFrame, test: DataFrame) -> dict[str, np.ndarray]:
+    """Each classifier's predicted accents of the rows of ``test``, ``(clips,)``, trained on ``train``."""
     predictions = {}
     for kind in ("log_mel", "mfcc"):
-        x_train, x_test = (
-            np.stack([statistics(log_mels[path], kind) for path in table["path"]]) for table in (train, test)
+        x, x_test = (
+            np.stack([statistics(log_mels[clip], kind) for clip in clip_ids(rows)]) for rows in (train, test)
         )
-        classifiers = {
-            "logistic_regression": LogisticRegression(C=0.1, max_iter=2000),
-            "svm": SVC(C=3.0, class_weight="balanced"),
-        }
-        for name, classifier in classifiers.items():
-            pipeline = make_pipeline(StandardScaler(), classifier).fit(x_train, train["accent"])
+        regression, svm = LogisticRegression(C=0.1, max_iter=2000), SVC(C=3.0, class_weight="balanced")
+        for name, classifier in (("logistic_regression", regression), ("svm", svm)):
+            pipeline = make_pipeline(StandardScaler(), classifier).fit(x, train["accent"])
             predictions[f"{name}_{kind}"] = pipeline.predict(x_test)
     return predictions
 
 
-def baselines(log_mels: LogMels, train: pd.DataFrame, test: pd.DataFrame, labels: Sequence[str]) -> dict:
-    """Balanced accuracy on ``test`` of scikit-learn's classifiers on statistics of the same features."""
-    return {
-        name: classification_metrics(test["accent"], predicted, labels)["balanced_accuracy"]
-        for name, predicted in classical_predictions(log_mels, train, test).items()
-    }
+def baselines(log_mels: LogMels, train: DataFrame, test: DataFrame, labels: Sequence[str]) -> dict:
+    """Balanced accuracy on ``test`` of each classifier; ``log_mels`` maps clip ids to ``(frames, mels)``."""
+    predictions = classical_predictions(log_mels, train, test)
+    figures = {name: classification_metrics(test["accent"], x, labels) for name, x in predictions.items()}
+    return {name: x["balanced_accuracy"] for name, x in figures.items()}
 
 
-def baseline_clips(train: pd.DataFrame) -> pd.DataFrame:
-    """The training clips that the baselines are trained on: all, or MOST_CLIPS drawn at random."""
-    return train if len(train) <= MOST_CLIPS else train.sample(MOST_CLIPS, random_state=0)
+def baseline_clips(train: DataFrame) -> DataFrame:
+    """The clips that train the baselines: all, or MAX_TRAINING_CLIPS at random."""
+    return train if len(train) <= MAX_TRAINING_CLIPS else train.sample(MAX_TRAINING_CLIPS, random_state=0)
 
 
-def best_baseline(figures: Mapping[str, float]) -> tuple[str, float]:
-    """The best of :func:`baselines`: what it is, in words, and its balanced accuracy."""
-    name = max(figures, key=figures.__getitem__)
-    classifier = name.removesuffix("_mfcc").removesuffix("_log_mel").replace("_", " ").replace("svm", "SVM")
-    return f"{classifier} on {'MFCC' if name.endswith('mfcc') else 'log-mel'} statistics", figures[name]
+def best_baseline(accuracies: Mapping[str, float]) -> tuple[str, float]:
+    """The description and the balanced accuracy of the best of :func:`baselines`."""
+    name = max(accuracies, key=accuracies.__getitem__)
+    classifier = "SVM" if name.startswith("svm") else "logistic regression"
+    return f"{classifier} on {'MFCC' if name.endswith('mfcc') else 'log-mel'} statistics", accuracies[name]
 
 
-def phone_statistics(
-    log_mels: LogMels, table: pd.DataFrame, phones: pd.DataFrame, config: Config
-) -> np.ndarray:
-    """How each phone of a text is spoken in each clip: ``(clips, positions * 14)``.
+def worse_than(accuracy: float, accuracies: Mapping[str, float]) -> str:
+    """A warning if a network's balanced accuracy is below the best baseline's; else nothing."""
+    name, best = best_baseline(accuracies)
+    figures = f"worse than {name} on the same split: {100 * accuracy:.1f} against {best:.1%}"
+    advice = (
+        "a longer training (--max_epochs), more speakers, or --preset real_speech, which learns phones too"
+    )
+    return f"{figures}; do not use this model; try {advice}" if accuracy < best else ""
 
-    For each position of the text the mean of 13 MFCCs (normalised over the clip) while its phone is
-    spoken, and the logarithm of its duration; NaN where the clip lacks it.
+
+def tested_on(figures: Mapping[str, Any]) -> str:
+    """What figures were measured on, and chance: 3 unseen speakers (9 clips); chance 33.3%."""
+    clips = f" ({counted(figures['clips'], 'clip')})" if "clips" in figures else ""
+    return f"{counted(figures['speakers'], 'unseen speaker')}{clips}; chance {figures['chance']:.1%}"
+
+
+def phone_statistics(log_mels: LogMels, table: DataFrame, phones: DataFrame, config: Config) -> np.ndarray:
+    """The pronunciation of each phone of a text in each clip, ``(clips, positions * 14)``.
+
+    For each position of the text: the mean of 13 MFCCs (normalised over the clip) during its phone, and the
+    logarithm of the phone's duration; NaN where the clip lacks it.
     """
-    positions = int(phones["position"].max()) + 1
-    by_clip = dict(list(cut_phones(phones[phones["path"].isin(table["path"])], config).groupby("path")))
-    vectors = np.full((len(table), positions, 14), np.nan)
-    for vector, path in zip(vectors, table["path"], strict=True):
-        if path not in by_clip:
-            continue
-        spoken = by_clip[path]
-        mfcc = mfccs(log_mels[path], 13)
+    rows = {clip: row for row, clip in enumerate(clip_ids(table))}
+    vectors = np.full((len(table), int(phones["position"].max()) + 1, 14), np.nan)
+    phones = phones.assign(clip=clip_ids(phones))
+    for clip, spoken in cut_phones(phones[phones["clip"].isin(rows)], config).groupby("clip"):
+        vector, mfcc = vectors[rows[clip]], mfccs(log_mels[clip], 13)
         mfcc = mfcc / (mfcc.std(axis=0) + 1e-3)
-        edges = (
-            ((spoken[["start", "end"]].to_numpy() - config.first_frame) / config.hop_seconds)
-            .round()
-            .astype(int)
-        )
-        for (start, end), position in zip(edges.clip(0, len(mfcc)), spoken["position"], strict=True):
+        frames = (spoken[["start", "end"]].to_numpy() - config.first_frame) / config.hop_seconds
+        edges = frames.round().astype(int).clip(0, len(mfcc))
+        for (start, end), position in zip(edges, spoken["position"], strict=True):
             if end > start:
                 vector[position, :13] = mfcc[start:end].mean(axis=0)
         vector[spoken["position"], 13] = np.log(spoken["end"] - spoken["start"])
-    return vectors.reshape(len(table), -1)
+    return vectors.reshape(len(table), -1)  # (clips, positions * 14)
 
 
-def reading_predictions(
-    log_mels: LogMels, train: pd.DataFrame, test: pd.DataFrame, phones: pd.DataFrame, config: Config
-) -> np.ndarray:
-    """The accent of each row of ``test``, judged phone by phone: an upper reference where all read one text.
+def reading_predictions(log_mels: LogMels, train, test, phones: DataFrame, config: Config) -> np.ndarray:
+    """Accents of ``test`` predicted phone by phone, ``(clips,)``: an upper reference where all read one text.
 
-    Linear discriminant analysis of 100 principal components of :func:`phone_statistics`. It knows the text, and
-    compares each phone with the same phone of others; a network that is given any speech cannot. With one
-    training recording of each accent, it names the accent of the nearest recording.
+    Linear discriminant analysis of 100 principal components of :func:`phone_statistics`. It compares each
+    phone with the same phone of other speakers, which a network for any text cannot. With one training clip
+    per accent there is no variance within accents: nearest neighbour.
     """
-    from sklearn.decomposition import PCA
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-    from sklearn.impute import SimpleImputer
-    from sklearn.neighbors import KNeighborsClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    x_train, x_test = (phone_statistics(log_mels, table, phones, config) for table in (train, test))
+    x, x_test = (phone_statistics(log_mels, rows, phones, config) for rows in (train, test))
+    classifier = KNeighborsClassifier(1) if train["accent"].is_unique else LinearDiscriminantAnalysis()
     components = PCA(min(100, len(train) // 2), random_state=0)
-    one_each = train["accent"].is_unique  # nothing varies within accents, which discriminant analysis needs
-    classifier = KNeighborsClassifier(1) if one_each else LinearDiscriminantAnalysis()
     steps = (SimpleImputer(keep_empty_features=True), StandardScaler(), components, classifier)
-    return make_pipeline(*steps).fit(x_train, train["accent"]).predict(x_test)
+    return make_pipeline(*steps).fit(x, train["accent"]).predict(x_test)

@@ -1,4 +1,1 @@
-"""What readers touch: a map that plays its clips, a recorder, exercises (notebook 07).
-
-In: a model and clips, or a microphone. Out: one HTML file; a wave.
-"""
+"""Interactive parts of notebook 07. In: a model and clips, or a microphone. Out: an HTML file; a wave."""

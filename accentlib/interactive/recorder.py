@@ -1,4 +1,4 @@
-"""A microphone in a notebook: record or upload in the browser, and have a wave."""
+"""A microphone in a notebook: record or upload a clip in the browser."""
 
 from importlib import resources
 
@@ -12,19 +12,14 @@ except ImportError:
 
 from ..embeddings.inference import Clip
 
-RATE = 16_000  # Hz, to which the browser resamples
+RATE = 16_000  # Hz; the browser resamples
 
 
 class Recorder(anywidget.AnyWidget):
-    """Two buttons, record and upload. The browser decodes, so whatever it plays can be uploaded; 30 s are enough,
-    and of longer ones the first 30 s are taken.
-
-    What cannot be used (no microphone, silence, a fraction of a second, a file that is no audio) is said below the
-    buttons, and what was recorded before stays.
-    """
+    """Buttons to record or upload up to 30 s in any format of the browser; they explain unusable clips."""
 
     _esm = (resources.files(__package__) / "web" / "recorder.js").read_text(encoding="utf-8")
-    # float32, mono; the browser's bytes come as a memoryview
+    # float32, mono; from_json gets the browser's bytes as a memoryview
     samples = traitlets.Bytes(b"").tag(sync=True, from_json=lambda sent, widget: bytes(sent))
     rate = traitlets.Int(RATE).tag(sync=True)
 
@@ -33,15 +28,13 @@ class Recorder(anywidget.AnyWidget):
 
     @property
     def clip(self) -> tuple[np.ndarray, int] | None:
-        """The wave ``(samples,)`` and its rate in Hz, as every function takes it; None before there is one."""
+        """The wave ``(samples,)`` and its rate, Hz; None before the first recording."""
         return (np.frombuffer(self.samples, np.float32), self.rate) if self.samples else None
 
     def clip_or(self, bundled: Clip) -> Clip:
-        """What was recorded; before there is something, ``bundled``, and a line that says so."""
-        if self.clip is None:
-            print(
-                "Nothing was recorded: a bundled clip stands in. Record, then run the cells from here on again."
-            )
-            return bundled
-        print(f"Your recording, {len(self.clip[0]) / self.rate:.1f} s.")
-        return self.clip
+        """The recording, or ``bundled`` if there is none; print which."""
+        if self.clip:
+            print(f"Your recording, {len(self.clip[0]) / self.rate:.1f} s.")
+        else:
+            print("No recording yet: we use a bundled clip. Record, then run the cells from here on again.")
+        return self.clip or bundled

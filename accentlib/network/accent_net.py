@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from ..config import Config
 from .am_softmax import AMSoftmax, phone_loss
 from .padding import frame_mask
 from .pooling import Weights, make_pooling
 from .resnet import ResNet34
-from .vgg import VGG
+from .vgg import VGG, Lengths
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What makes a model's probabilities honest; :func:`accentlib.calibrate` fits it on validation speakers."""
+    """Makes probabilities honest; :func:`accentlib.calibrate` fits it on validation speakers."""
 
     temperature: float = 1.0  # divides the logits
     window_gain: float = 0.0  # mean logits of n windows are multiplied by n ** window_gain
@@ -57,62 +57,53 @@ class AccentNet(nn.Module):
             self.phone_layer = nn.Linear(config.encoder_size, len(self.phones))
         self.to(memory_format=torch.channels_last)
 
-    def encode(
-        self, log_mels: torch.Tensor, lengths: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode(self, log_mels: Tensor, lengths: Lengths = None) -> tuple[Tensor, Tensor]:
         """Output of the front end, ``(batch, steps, size)`` with 8, 16 or 32 frames a step, and its lengths.
 
-        Parameters
-        ----------
-        log_mels : torch.Tensor
-            ``(batch, frames, mels)``, normalised.
-        lengths : torch.Tensor, optional
-            ``(batch,)``, frames of each utterance; None: nothing is padded.
+        ``log_mels`` ``(batch, frames, mels)`` are normalised; ``lengths`` ``(batch,)`` are the frames of each
+        utterance, None if nothing is padded.
         """
-        if lengths is not None:
-            lengths = torch.as_tensor(lengths, device=log_mels.device)
+        lengths = None if lengths is None else torch.as_tensor(lengths, device=log_mels.device)
         encoded, lengths = self.front_end(log_mels, lengths)
         if lengths is None:
             lengths = torch.full(encoded.shape[:1], encoded.shape[1], device=encoded.device)
         return encoded, lengths
 
-    def pool(self, encoded: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, Weights]:
+    def pool(self, encoded: Tensor, lengths: Tensor) -> tuple[Tensor, Weights]:
         """The embedding ``(batch, embedding)`` and the attention weights, from the front end's output."""
         pooled, weights = self.pooling(encoded.float(), frame_mask(lengths, encoded.shape[1]))
         x = F.relu(self.fc1(self._drop(pooled)))  # (batch, embedding)
         return self.norm(F.relu(self.fc2(self._drop(x)))), weights  # (batch, embedding)
 
-    def _drop(self, x: torch.Tensor) -> torch.Tensor:
+    def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.config.dropout, self.training)
 
-    def attend(
-        self, log_mels: torch.Tensor, lengths: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, Weights]:
+    def attend(self, log_mels: Tensor, lengths: Lengths = None) -> tuple[Tensor, Weights]:
         """The embedding ``(batch, embedding)`` and the attention weights that made it."""
         return self.pool(*self.encode(log_mels, lengths))
 
-    def embed(self, log_mels: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+    def embed(self, log_mels: Tensor, lengths: Lengths = None) -> Tensor:
         """The embedding ``(batch, embedding)``: after the second layer's ReLU and batch norm."""
         return self.attend(log_mels, lengths)[0]
 
-    def cosines(self, embedding: torch.Tensor) -> torch.Tensor:
+    def cosines(self, embedding: Tensor) -> Tensor:
         """Cosines between embeddings and accents, ``(batch, accents)``."""
         return self.am_softmax.cosines(self.fc3(self._drop(embedding)))
 
-    def logits(self, log_mels: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+    def logits(self, log_mels: Tensor, lengths: Lengths = None) -> Tensor:
         """Scaled cosines ``(batch, accents)``, without a margin."""
         return self(log_mels, lengths)[0]
 
     def forward(
         self,
-        log_mels: torch.Tensor,
-        lengths: torch.Tensor | None = None,
-        targets: torch.Tensor | None = None,
+        log_mels: Tensor,
+        lengths: Lengths = None,
+        targets: Tensor | None = None,
         *,
         step: int = 0,
-        class_weights: torch.Tensor | None = None,
-        phones: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        class_weights: Tensor | None = None,
+        phones: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
         """Logits (scaled cosines, without a margin) ``(batch, accents)``, and the loss, None without targets.
 
         The loss is AM-Softmax's after ``step`` updates, weighted by class if ``class_weights`` ``(accents,)``
@@ -129,9 +120,7 @@ class AccentNet(nn.Module):
             loss = loss + self.config.phone_weight * own
         return logits, loss
 
-    def phone_probabilities(
-        self, log_mels: torch.Tensor, lengths: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    def phone_probabilities(self, log_mels: Tensor, lengths: Lengths = None) -> Tensor:
         """Phone probabilities ``(batch, steps, phones)`` of a model that learned phones."""
         return self.phone_layer(self.encode(log_mels, lengths)[0]).float().softmax(dim=-1)
 
@@ -139,10 +128,10 @@ class AccentNet(nn.Module):
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put a model into evaluation mode, and afterwards each of its modules back into its own mode."""
-    modes = [(module, module.training) for module in model.modules()]
+    modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         yield
     finally:
-        for module, training in modes:
-            module.training = training
+        for module in modes:
+            module.training = modes[module]

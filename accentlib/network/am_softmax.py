@@ -5,7 +5,7 @@ Wang et al., Additive Margin Softmax for Face Verification, arXiv 1801.05599, eq
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 
 class AMSoftmax(nn.Module):
@@ -27,7 +27,7 @@ class AMSoftmax(nn.Module):
         self.weight = nn.Parameter(torch.empty(size, classes))
         nn.init.xavier_normal_(self.weight)
 
-    def cosines(self, x: torch.Tensor) -> torch.Tensor:
+    def cosines(self, x: Tensor) -> Tensor:
         """Cosine of each vector ``(batch, size)`` to each class: ``(batch, classes)``, float32."""
         with torch.autocast(x.device.type, enabled=False):
             return F.normalize(x.float(), dim=1) @ F.normalize(self.weight, dim=0)
@@ -36,12 +36,12 @@ class AMSoftmax(nn.Module):
         """The margin after ``step`` updates."""
         return self.margin / (1 + 1000 / (1 + 1e-4 * step) ** 2) if self.annealing else self.margin
 
-    def margin_logits(self, cosines: torch.Tensor, targets: torch.Tensor, step: int = 0) -> torch.Tensor:
+    def margin_logits(self, cosines: Tensor, targets: Tensor, step: int = 0) -> Tensor:
         """``s (cos - m [true class])``, ``(batch, classes)``."""
         return self.scale * (cosines - self.margin_at(step) * F.one_hot(targets, cosines.shape[1]))
 
 
-def phone_loss(logits: torch.Tensor, phones: torch.Tensor, frames_a_step: int) -> torch.Tensor:
+def phone_loss(logits: Tensor, phones: Tensor, frames_a_step: int) -> Tensor:
     """Cross-entropy of phone classification, a scalar.
 
     A step of the encoder lasts several frames; its target is each phone's share of them. Learning phones and
@@ -49,9 +49,9 @@ def phone_loss(logits: torch.Tensor, phones: torch.Tensor, frames_a_step: int) -
 
     Parameters
     ----------
-    logits : torch.Tensor
+    logits : Tensor
         ``(batch, steps, phones)``.
-    phones : torch.Tensor
+    phones : Tensor
         ``(batch, frames)``, phone numbers, negative where unknown. Steps without a known phone do not count.
     frames_a_step : int
         ``steps`` times this is ``frames``, or a little more.

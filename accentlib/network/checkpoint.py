@@ -17,7 +17,6 @@ from ..config import Config, InputError, reason
 from ..files import fingerprint, is_file, replacing
 from .accent_net import AccentNet, Calibration
 
-FORMAT = 1
 RANGES = {"temperature": (1e-3, 1e3), "window_gain": (0, 1), "unsure_below": (0, 1)}  # of a Calibration
 MODELS = resources.files("accentlib") / "models"
 SHIPPED = MODELS / "real_speech.pt"
@@ -32,10 +31,7 @@ class _Undrawn(TorchFunctionMode):
 
 
 def empty_model(config: Config, labels: list[str], phones: Sequence[str] = ()) -> AccentNet:
-    """A model without memory for its weights, to be filled by :func:`load_weights`.
-
-    Raises InputError if the configuration's sizes are beyond any memory.
-    """
+    """A model for :func:`load_weights`, on the meta device. Raises InputError for sizes beyond any memory."""
     try:
         with torch.device("meta"), _Undrawn():
             return AccentNet(config, labels, phones)
@@ -44,14 +40,10 @@ def empty_model(config: Config, labels: list[str], phones: Sequence[str] = ()) -
 
 
 def load_weights(model: AccentNet, weights: dict[str, torch.Tensor], *, name: str) -> None:
-    """Put weights into a model; ``name`` is their name in an error.
-
-    Raises InputError if a shape differs; it names both.
-    """
-    wanted = model.state_dict()
-    for key in dict.fromkeys([*wanted, *weights]):
-        here = tuple(wanted[key].shape) if key in wanted else "no such weight"
-        there = tuple(weights[key].shape) if key in weights else "no such weight"
+    """Put weights into a model. Raises InputError, which calls them ``name``, if a shape differs."""
+    shapes = [{k: tuple(w.shape) for k, w in of.items()} for of in (model.state_dict(), weights)]
+    for key in dict.fromkeys([*shapes[0], *shapes[1]]):
+        here, there = (of.get(key, "no such weight") for of in shapes)
         if here != there:
             raise InputError(f"{name}: {key} is {there} in the checkpoint and {here} in the model")
     if next(model.parameters()).is_meta:  # takes memory for what is there, not for what a file claims
@@ -62,17 +54,11 @@ def load_weights(model: AccentNet, weights: dict[str, torch.Tensor], *, name: st
 def save_checkpoint(path: str | Path, model: AccentNet, training: dict[str, Any] | None = None) -> None:
     """Write a model, and the training state to resume from, to one file.
 
-    Parameters
-    ----------
-    path : str or Path
-        Written under a temporary name and renamed: a reader never sees half a file.
-    model : AccentNet
-        Its weights, configuration, labels, phones, calibration and training fingerprints are stored.
-    training : dict, optional
-        Optimizer, counters and random states, of plain types and tensors.
+    Stored are weights, configuration, labels, phones, calibration and the fingerprints of training clips.
+    ``training`` holds optimizer, counters and random states, of plain types and tensors.
     """
     content = {
-        "format": FORMAT, "config": model.config.to_dict(), "labels": model.labels, "phones": model.phones,
+        "format": 1, "config": model.config.to_dict(), "labels": model.labels, "phones": model.phones,
         "calibration": dataclasses.asdict(model.calibration),
         "trained_on": None if model.trained_on is None else torch.tensor(sorted(model.trained_on)),
         "model": model.state_dict(), "training": training,
@@ -93,10 +79,7 @@ def _write(path: str | Path, content: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Content of a checkpoint, on the CPU.
-
-    Raises InputError if the file is missing, damaged, holds more than plain types, or is no checkpoint.
-    """
+    """Content of a checkpoint, on the CPU. Raises InputError if it is missing, damaged or not plain."""
     return _check_format(_load_plain(Path(path)), path)
 
 
@@ -106,27 +89,31 @@ def read_training(path: str | Path) -> dict[str, Any]:
     Raises InputError as :func:`read_checkpoint`, or if a published one contradicts its settings.
     """
     content = _load_plain(Path(path))
-    if not _is_published(content):
-        return _check_format(content, path)
-    from ..published.weights import published_training
+    return _published(content, path, training=True) or _check_format(content, path)
+
+
+def _published(content: dict[str, Any], path: str | Path, *, training: bool) -> Any:
+    """The model or the training state of a published checkpoint; None if the content is not of one."""
+    settings, weights = content.get("settings"), content.get("model")
+    if not isinstance(settings, argparse.Namespace) or not isinstance(weights, dict):
+        return None
+    from ..published.weights import from_published, published_training
 
     try:
-        return published_training(content)
+        return published_training(content) if training else from_published(weights, vars(settings))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
 
-def _is_published(content: dict[str, Any]) -> bool:
-    return isinstance(content.get("settings"), argparse.Namespace) and isinstance(content.get("model"), dict)
-
-
 def _check_format(content: dict[str, Any], path: str | Path) -> dict[str, Any]:
     """The content under the names of this version, if it is that of a checkpoint."""
-    kinds = {"format": int, "config": dict, "labels": list, "phones": list, "model": dict}
+    kinds = {"format": int, "config": dict, "labels": list, "phones": list, "model": dict, "training": object}
     content = {"phones": content.get("sounds", []), **content}  # their name until version 0.1
-    fits = "training" in content and all(isinstance(content.get(k), kind) for k, kind in kinds.items())
-    if not fits or content["format"] != FORMAT:
-        raise InputError(f"{path}: not a checkpoint of accentlib (format {FORMAT})")
+    if (
+        not all(k in content and isinstance(content[k], of) for k, of in kinds.items())
+        or content["format"] != 1
+    ):
+        raise InputError(f"{path}: not a checkpoint of accentlib (format 1)")
     names = [*content["labels"], *content["phones"], *content["config"], *content["model"]]
     if not content["labels"] or not all(isinstance(name, str) for name in names):
         raise InputError(f"{path}: damaged (its labels, phones, options and weights have no names)")
@@ -139,8 +126,8 @@ def _renamed(value: Any) -> Any:
     """Weights of version 0.1, at any depth of a checkpoint, under the names of this one."""
     if not isinstance(value, dict):
         return value
-    rename = {name: name.replace("sound_layer.", "phone_layer.") for name in value if isinstance(name, str)}
-    return {rename.get(name, name): _renamed(of) for name, of in value.items()}
+    new = {name: name.replace("sound_layer.", "phone_layer.") for name in value if isinstance(name, str)}
+    return {new.get(name, name): _renamed(of) for name, of in value.items()}
 
 
 def _load_plain(path: Path) -> dict[str, Any]:
@@ -180,13 +167,9 @@ def load_model(path: str | Path = SHIPPED) -> AccentNet:
     """
     named = NAMED.get(str(path))
     content = _load_plain(named if named and not is_file(path) else Path(path))
-    if _is_published(content):
-        from ..published.weights import from_published
-
-        try:
-            return from_published(content["model"], vars(content["settings"]))
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
+    published = _published(content, path, training=False)
+    if published is not None:
+        return published
     content = _check_format(content, path)
     model = empty_model(Config.from_dict(content["config"]), content["labels"], content["phones"])
     load_weights(model, content["model"], name=str(path))
@@ -206,7 +189,7 @@ def _calibration(stored: Any, path: str | Path) -> Calibration:
 
 
 def trained_on(content: dict[str, Any]) -> frozenset[int] | None:
-    """Fingerprints (:func:`accentlib.files.fingerprint`) of a checkpoint's training clips; None if not stored."""
+    """Fingerprints of a checkpoint's training clips; None if it does not store them."""
     noted = content.get("trained_on")
     return frozenset(noted.tolist()) if isinstance(noted, torch.Tensor) and noted.ndim == 1 else None
 

@@ -1,14 +1,15 @@
 """Padding: frames past an utterance's end, which never change its embedding."""
 
 import torch
+from torch import Tensor
 
 
-def frame_mask(lengths: torch.Tensor, frames: int) -> torch.Tensor:
+def frame_mask(lengths: Tensor, frames: int) -> Tensor:
     """True where a frame belongs to the utterance: ``(batch, frames)``."""
     return torch.arange(frames, device=lengths.device) < lengths.unsqueeze(1)
 
 
-def zero_padding(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+def zero_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
     """Set the frames past each utterance's end to zero: ``(batch, channels, frames, mels)``."""
     if lengths is None:
         return x
@@ -17,13 +18,13 @@ def zero_padding(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
     return x * mask if torch.is_grad_enabled() else x.mul_(mask)
 
 
-def as_image(log_mels: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+def as_image(log_mels: Tensor, lengths: Tensor | None) -> Tensor:
     """``(batch, 1, frames, mels)`` with zeros for padding, whatever it held, even NaN."""
     if lengths is not None:
         log_mels = log_mels.masked_fill(~frame_mask(lengths, log_mels.shape[1]).unsqueeze(-1), 0)
     return log_mels.unsqueeze(1).contiguous(memory_format=torch.channels_last)
 
 
-def halved(lengths: torch.Tensor | None) -> torch.Tensor | None:
+def halved(lengths: Tensor | None) -> Tensor | None:
     """Lengths after a stride of 2, rounded up; None (nothing is padded) stays None."""
     return None if lengths is None else (lengths + 1) // 2

@@ -9,14 +9,14 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Weights(NamedTuple):
     """Attention weights. Both are None for statistics; only double attention weights the heads."""
 
-    frames: torch.Tensor | None = None  # (batch, steps, heads), sums to 1 over steps
-    heads: torch.Tensor | None = None  # (batch, heads), sums to 1 over heads
+    frames: Tensor | None = None  # (batch, steps, heads), sums to 1 over steps
+    heads: Tensor | None = None  # (batch, heads), sums to 1 over heads
 
 
 class StatisticsPooling(nn.Module):
@@ -26,7 +26,7 @@ class StatisticsPooling(nn.Module):
         super().__init__()
         self.output_size = 2 * size
 
-    def forward(self, steps: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, Weights]:
+    def forward(self, steps: Tensor, mask: Tensor) -> tuple[Tensor, Weights]:
         weights = mask.unsqueeze(-1) / mask.sum(1).view(-1, 1, 1)  # (batch, steps, 1)
         mean = (weights * steps).sum(1)  # (batch, size)
         variance = (weights * (steps - mean.unsqueeze(1)) ** 2).sum(1)  # (batch, size)
@@ -43,7 +43,7 @@ class AttentionPooling(nn.Module):
         self.query = nn.Parameter(torch.empty(size, 1))
         nn.init.xavier_normal_(self.query)
 
-    def forward(self, steps: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, Weights]:
+    def forward(self, steps: Tensor, mask: Tensor) -> tuple[Tensor, Weights]:
         scores = (steps @ self.query).masked_fill(~mask.unsqueeze(-1), -torch.inf)
         weights = scores.softmax(dim=1)  # (batch, steps, 1)
         return (weights * steps).sum(1), Weights(weights)
@@ -63,22 +63,23 @@ class MultiHeadAttentionPooling(nn.Module):
         self.query = nn.Parameter(torch.empty(size // heads, heads))
         nn.init.xavier_normal_(self.query)
 
-    def contexts(self, steps: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Context vector of each head ``(batch, heads, size / heads)`` and weights ``(batch, steps, heads)``."""
+    def contexts(self, steps: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Context vectors ``(batch, heads, size / heads)`` and weights ``(batch, steps, heads)``."""
         split = steps.unflatten(-1, (self.heads, -1))  # (batch, steps, heads, size / heads)
         scores = torch.einsum("bthd,dh->bth", split, self.query) / math.sqrt(self.heads)
         weights = scores.masked_fill(~mask.unsqueeze(-1), -torch.inf).softmax(dim=1)
         return torch.einsum("bth,bthd->bhd", weights, split), weights
 
-    def forward(self, steps: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, Weights]:
+    def forward(self, steps: Tensor, mask: Tensor) -> tuple[Tensor, Weights]:
         contexts, weights = self.contexts(steps, mask)
         return contexts.flatten(1), Weights(weights)  # (batch, size)
 
 
 class DoubleMultiHeadAttentionPooling(nn.Module):
-    """Attention over the steps in each head, then over the heads: ``(batch, size / heads)`` (section 3, eq. 4 to 6).
+    """Attention over the steps in each head, then over the heads (section 3, eq. 4 to 6).
 
-    In training, each head is dropped with probability ``head_drop`` before the second softmax.
+    Pools to ``(batch, size / heads)``. In training, each head is dropped with probability ``head_drop``
+    before the second softmax.
     """
 
     def __init__(self, size: int, heads: int, head_drop: float):
@@ -88,7 +89,7 @@ class DoubleMultiHeadAttentionPooling(nn.Module):
         self.query = nn.Parameter(torch.empty(size // heads, 1))
         nn.init.xavier_normal_(self.query)
 
-    def forward(self, steps: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, Weights]:
+    def forward(self, steps: Tensor, mask: Tensor) -> tuple[Tensor, Weights]:
         contexts, frame_weights = self.frame_attention.contexts(steps, mask)
         scores = (contexts @ self.query).squeeze(-1)  # (batch, heads)
         if self.training:
@@ -97,8 +98,8 @@ class DoubleMultiHeadAttentionPooling(nn.Module):
         return torch.einsum("bh,bhd->bd", head_weights, contexts), Weights(frame_weights, head_weights)
 
 
-def dropped_heads(scores: torch.Tensor, head_drop: float) -> torch.Tensor:
-    """Choose heads to drop, ``(batch, heads)`` bool: each with probability ``head_drop``, never all of a clip.
+def dropped_heads(scores: Tensor, head_drop: float) -> Tensor:
+    """Heads to drop, ``(batch, heads)`` bool: each with probability ``head_drop``, never all of a clip.
 
     Independent drops would sometimes drop every head (and softmax gives NaN), and repairing that would change
     the probability. So the number of dropped heads is ``head_drop * heads``, rounded up or down at random so
@@ -113,10 +114,10 @@ def dropped_heads(scores: torch.Tensor, head_drop: float) -> torch.Tensor:
 
 def make_pooling(method: str, size: int, heads: int, head_drop: float) -> nn.Module:
     """The pooling of that name for step vectors of ``size`` values."""
-    if method == "Statistics":
-        return StatisticsPooling(size)
-    if method == "Attention":
-        return AttentionPooling(size)
-    if method == "MHA":
-        return MultiHeadAttentionPooling(size, heads)
-    return DoubleMultiHeadAttentionPooling(size, heads, head_drop)
+    poolings = {
+        "Statistics": lambda: StatisticsPooling(size),
+        "Attention": lambda: AttentionPooling(size),
+        "MHA": lambda: MultiHeadAttentionPooling(size, heads),
+        "DoubleMHA": lambda: DoubleMultiHeadAttentionPooling(size, heads, head_drop),
+    }
+    return poolings[method]()

@@ -1,8 +1,7 @@
 """ResNet-34, the published trainer's other front end: log-mels to a vector every 32 frames."""
 
-import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from ..config import Config
 from .padding import as_image, halved, zero_padding
@@ -27,7 +26,7 @@ class ResidualBlock(nn.Module):
             shortcut = nn.Conv2d(in_channels, out_channels, 1, bias=False)
             self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(out_channels))
 
-    def forward(self, x: torch.Tensor, lengths: Lengths) -> tuple[torch.Tensor, Lengths]:
+    def forward(self, x: Tensor, lengths: Lengths) -> tuple[Tensor, Lengths]:
         """``(batch, in, frames, mels)`` to ``(batch, out, frames / stride, mels / stride)``."""
         # The shortcut strides by pooling over one value, with the same result as a strided 1x1 convolution.
         # With AVX2 but not AVX-512, PyTorch 2.13 (oneDNN 3.12) corrupts memory in that one's backward pass
@@ -55,7 +54,7 @@ class ResNet34(nn.Module):
             layer += [ResidualBlock(sizes[i], sizes[i], stride=1) for _ in range(blocks - 1)]
             self.add_module(f"layer{i}", nn.ModuleList(layer))
 
-    def forward(self, log_mels: torch.Tensor, lengths: Lengths) -> tuple[torch.Tensor, Lengths]:
+    def forward(self, log_mels: Tensor, lengths: Lengths) -> tuple[Tensor, Lengths]:
         """``(batch, frames, mels)`` to ``(batch, frames / 32, channels)``, and their lengths."""
         x, lengths = as_image(log_mels, lengths), halved(lengths)
         x, lengths = zero_padding(F.relu(self.bn1(self.conv1(x))), lengths), halved(lengths)

@@ -1,13 +1,12 @@
 """The VGG front end: log-mels to a vector every 8 or 16 frames (arXiv 2007.13199, section 2)."""
 
-import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from ..config import VGG_BLOCKS, Config
 from .padding import as_image, halved, zero_padding
 
-Lengths = torch.Tensor | None  # (batch,), frames of each utterance; None: nothing is padded
+Lengths = Tensor | None  # (batch,), frames of each utterance; None: nothing is padded
 
 
 class VGGBlock(nn.Module):
@@ -23,7 +22,7 @@ class VGGBlock(nn.Module):
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.norm = nn.BatchNorm2d(out_channels) if batch_norm else nn.Identity()
 
-    def forward(self, x: torch.Tensor, lengths: Lengths) -> tuple[torch.Tensor, Lengths]:
+    def forward(self, x: Tensor, lengths: Lengths) -> tuple[Tensor, Lengths]:
         """``(batch, in, frames, mels)`` to ``(batch, out, frames / 2, mels / 2)``, and their lengths."""
         x = zero_padding(F.relu(self.conv1(x), inplace=True), lengths)
         x = zero_padding(self.conv2(x), lengths)
@@ -43,7 +42,7 @@ class VGG(nn.Module):
         pairs = zip(sizes, sizes[1:], strict=False)
         self.blocks = nn.ModuleList(VGGBlock(*pair, config.batch_norm) for pair in pairs)
 
-    def forward(self, log_mels: torch.Tensor, lengths: Lengths) -> tuple[torch.Tensor, Lengths]:
+    def forward(self, log_mels: Tensor, lengths: Lengths) -> tuple[Tensor, Lengths]:
         """``(batch, frames, mels)`` to ``(batch, steps, channels * mels / 2^blocks)``, and their lengths."""
         x = as_image(log_mels, lengths)
         for block in self.blocks:

@@ -1,4 +1,4 @@
-"""The published trainer's tests: label files, and pairs of clients and impostors."""
+"""Tests of the published trainer: label files, and pairs of clients and impostors."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from ..embeddings.evaluate import evaluate_table
 from ..embeddings.inference import infer
 from ..embeddings.metrics import equal_error_rate, min_dcf, table_scores
 from ..network.accent_net import AccentNet
-from .lists import name_labels, read_label_names, read_labels
+from .lists import label_corpus
 
 
 def evaluate_labels(
@@ -19,47 +19,34 @@ def evaluate_labels(
     data_dir: str | Path | None = None,
     label_names: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Figures of a model on a label file (:func:`accentlib.published.lists.read_labels`), as :func:`evaluate` gives them.
+    """Metrics of a model on a label file, as of :func:`accentlib.evaluate`, and problems of its files.
 
-    A model whose accents have names needs the table that gave them, ``label_names``. Who speaks is not in label files: that these are other speakers than those of the training is for the
-    caller to know.
-
-    Raises InputError if a line cannot be used, or is of an accent that the model does not know.
+    ``label_names`` is the table that named the model's accents, if they have names. Raises InputError as
+    :func:`accentlib.published.lists.label_corpus`, or if the model does not know an accent.
     """
-    table = read_labels(labels_path, data_dir)
-    names = [str(label) for label in range(len(model.labels))]
-    if label_names:
-        names = read_label_names(label_names)
-    table["accent"] = name_labels(table, names, labels_path)
-    _, answers, metrics = evaluate_table(model, table)
+    count = None if label_names else len(model.labels)
+    table, _ = label_corpus(labels_path, None, data_dir, None, label_names, num_accents=count)
+    _, answers, metrics = evaluate_table(model, table.drop(columns="split"))
     return metrics | {"problems": answers.problems}
 
 
 def score_pairs(model: AccentNet, pairs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any], dict[str, str]]:
-    """Compare pairs of utterances by the cosine of their embeddings.
-
-    Parameters
-    ----------
-    model : AccentNet
-        As :func:`accentlib.load_model` gives it.
-    pairs : pandas.DataFrame
-        Columns a, b (audio or feature files) and client (:func:`accentlib.published.lists.read_pairs`).
+    """Score pairs of utterances (:func:`accentlib.published.lists.read_pairs`) by their embeddings' cosines.
 
     Returns
     -------
     scored : pandas.DataFrame
-        The pairs that could be read, with a column score.
-    figures : dict
-        eer, min_dcf (target prior 0.01) and the numbers of pairs.
+        The pairs with readable files, with a column score.
+    metrics : dict
+        eer, min_dcf (target prior 0.01) and the numbers of clients and impostors.
     problems : dict
-        What is wrong with each file that could not be read; its pairs are left out.
+        What is wrong with each unreadable file.
     """
     answers = infer(model, list(dict.fromkeys([*pairs["a"], *pairs["b"]])))
-    read = pairs["a"].isin(answers.ids) & pairs["b"].isin(answers.ids)
-    scored = pairs[read].reset_index(drop=True)
+    scored = pairs[pairs[["a", "b"]].isin(answers.ids).all(axis=1)].reset_index(drop=True)
     scored["score"] = table_scores(scored, answers.ids, answers.embeddings)
     clients, impostors = (scored.loc[scored["client"] == kind, "score"].to_numpy() for kind in (True, False))
     if not len(clients) or not len(impostors):
-        raise InputError("no pair of clients, or of impostors, could be read")
-    figures = {"eer": equal_error_rate(clients, impostors), "min_dcf": min_dcf(clients, impostors)}
-    return scored, figures | {"clients": len(clients), "impostors": len(impostors)}, answers.problems
+        raise InputError("no pair of clients, or no pair of impostors, could be read")
+    metrics = {"eer": equal_error_rate(clients, impostors), "min_dcf": min_dcf(clients, impostors)}
+    return scored, metrics | {"clients": len(clients), "impostors": len(impostors)}, answers.problems

@@ -1,6 +1,5 @@
-"""Models of the published trainer: its names for weights and settings, translated to ours."""
+"""Models of the published trainer: its names of weights and settings, translated to ours."""
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -13,85 +12,60 @@ from ..network.accent_net import AccentNet
 from ..network.checkpoint import empty_model, load_weights
 from ..training.schedule import make_optimizer
 
-RENAMED = (
-    (r"^front_end\.conv(\d)(\d)\.", lambda m: f"front_end.blocks.{int(m[1]) - 1}.conv{m[2]}."),
-    (r"^poolingLayer\.utteranceAttention\.", "pooling.frame_attention."),
-    (r"^poolingLayer\.(headsAttention\.)?att$", "pooling.query"),
-    (r"^poolingLayer\.", "pooling."),
-    (r"^b2\.", "norm."),
-    (r"^preLayer\.", "fc3."),
-    (r"^predictionLayer\.W$", "am_softmax.weight"),
-)
-FIELDS = (
-    *FEATURE_FIELDS, "normalization", *MODEL_FIELDS, "head_drop", "scale", "margin", "annealing",
-)  # fmt: skip
-OPTIMIZER_STATE = {  # what each optimizer keeps of a weight
-    "Adam": ("step", "exp_avg", "exp_avg_sq"),
-    "SGD": (),
-    "RMSprop": ("step", "square_avg"),
-}
+RENAMED = {  # beginnings of names, the longest first
+    "poolingLayer.utteranceAttention.": "pooling.frame_attention.",
+    "poolingLayer.headsAttention.att": "pooling.query", "poolingLayer.att": "pooling.query",
+    "predictionLayer.W": "am_softmax.weight",
+    "poolingLayer.": "pooling.", "b2.": "norm.", "preLayer.": "fc3.",
+}  # fmt: skip
 UNUSED = ("b1.", "b3.")  # batch norms that the published network builds and never calls
+BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+OPTIMIZER_STATE = {"Adam": ("step", "exp_avg", "exp_avg_sq"), "SGD": (), "RMSprop": ("step", "square_avg")}
+OF_MODEL = {*FEATURE_FIELDS, *MODEL_FIELDS, "normalization", "head_drop", "scale", "margin", "annealing"}
 
 
 def our_name(name: str) -> str:
     """Our name of a published weight."""
-    for pattern, replacement in RENAMED:
-        name, count = re.subn(pattern, replacement, name)
-        if count:
-            return name
-    return name
-
-
-def published_config(settings: Mapping[str, Any]) -> Config:
-    """The configuration that published settings stand for; what they do not say is the paper's.
-
-    Paths and what was for training alone (whatever its values, it is over) are passed over.
-    """
-    ours = our_options(settings)
-    return Config.from_dict({name: ours[name] for name in FIELDS if name in ours})
+    for theirs, ours in RENAMED.items():
+        if name.startswith(theirs):
+            return ours + name.removeprefix(theirs)
+    return re.sub(r"^front_end\.conv(\d)", lambda m: f"front_end.blocks.{int(m[1]) - 1}.conv", name)
 
 
 def our_options(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Our names and the values of the published settings that are options here as well."""
-    ours = {name: plain(value) for name, value in current_names(settings).items()}
-    return {field.name: ours[field.name] for field in dataclasses.fields(Config) if field.name in ours}
+    """Published settings that are options here as well, under our names; NumPy's numbers as Python's."""
+    options = Config().to_dict()
+    ours = {name: value for name, value in current_names(settings).items() if name in options}
+    return {name: v.item() if isinstance(v, np.generic) else v for name, v in ours.items()}
 
 
-def plain(value: Any) -> Any:
-    """A number of NumPy as Python's own; anything else as it is."""
-    return value.item() if isinstance(value, np.generic) else value
+def published_config(settings: Mapping[str, Any]) -> Config:
+    """Features and model of published settings; missing ones have the paper's values, others are ignored."""
+    return Config.from_dict({name: v for name, v in our_options(settings).items() if name in OF_MODEL})
 
 
-def from_published(
-    state_dict: Mapping[str, torch.Tensor | np.ndarray], settings: Mapping[str, Any]
-) -> AccentNet:
-    """A model with weights of the published trainer.
+def from_published(state_dict: Mapping[str, torch.Tensor | np.ndarray], settings: Mapping) -> AccentNet:
+    """Make a model in evaluation mode, with the labels "0", "1", ..., from weights of the published trainer.
 
     Parameters
     ----------
     state_dict : dict of str to torch.Tensor or np.ndarray
         Weights under their published names.
     settings : dict
-        Options under their published names (``kernel_size``, ``scalingFactor`` and so on), and
-        ``num_accents``, the number of classes. What is left out has its published default. The features'
-        sample rate is that of each file, unless ``sample_rate`` says otherwise.
-
-    Returns
-    -------
-    AccentNet
-        In evaluation mode; its labels are "0", "1" and so on.
+        ``num_accents`` (number of classes) and published options (``kernel_size``, ``scalingFactor``, ...; by
+        default the paper's). Without ``sample_rate``, each file keeps its own rate.
 
     Raises InputError if settings are missing or out of range, or the weights do not fit them.
     """
-    classes = plain(settings.get("num_accents", settings.get("num_spkrs")))  # the speaker version's name
-    if not isinstance(classes, int) or classes < 1:
+    classes = settings.get("num_accents", settings.get("num_spkrs"))  # the speaker version's name
+    if not isinstance(classes, (int, np.integer)) or classes < 1:
         raise InputError(f"the settings need num_accents, the number of classes, not {classes!r}")
     if not all(isinstance(w, (torch.Tensor, np.ndarray)) for w in state_dict.values()):
-        raise InputError("its weights are no tensors")
-    used = {str(name): w for name, w in state_dict.items() if not str(name).startswith(UNUSED)}
-    weights = {our_name(name): torch.as_tensor(w) for name, w in used.items()}
+        raise InputError("its weights are not tensors")
+    names = {str(name): w for name, w in state_dict.items()}
+    weights = {our_name(n): torch.as_tensor(w) for n, w in names.items() if not n.startswith(UNUSED)}
     if not any(classes in w.shape for w in weights.values()):
-        raise InputError(f"num_accents is {classes}, which is the size of none of the weights")
+        raise InputError(f"num_accents is {classes}, but no weight has that size")
     model = empty_model(published_config(settings), [str(label) for label in range(classes)])
     load_weights(model, weights, name="published weights")
     model.trained_on = None
@@ -99,44 +73,30 @@ def from_published(
 
 
 def published_training(content: Mapping[str, Any]) -> dict[str, Any]:
-    """What a training run goes on from, of the content of a published ``.chkpt``.
+    """Convert the content of a published ``.chkpt`` to a checkpoint to resume from.
 
-    Returns
-    -------
-    dict
-        ``config`` (the options that the settings name), ``labels``, ``model`` and ``training``, as in a
-        checkpoint of :func:`accentlib.network.checkpoint.save_checkpoint`. The next epoch follows the stored one; no
-        best score is stored; the optimizer's state is None if it does not fit the weights.
-
-    Raises InputError as :func:`from_published`, or if step and epoch are missing.
+    Training goes on with the next epoch, without a best score. A misfitting optimizer's state is None.
+    Raises InputError as :func:`from_published`, or if step or epoch is missing.
     """
     settings = vars(content["settings"])
     model = from_published(content["model"], settings)
-    step, epoch = plain(content.get("step")), plain(content.get("epoch"))
+    step, epoch = content.get("step"), content.get("epoch")
     if not all(type(count) is int and count >= 0 for count in (step, epoch)):
         raise InputError(f"step and epoch must be whole numbers, not {step!r} and {epoch!r}")
     config, weights = our_options(settings), model.state_dict()
     training = {
-        "model": weights,
-        "averaged": None,
-        "optimizer": optimizer_state(content, model, config),
-        "counters": {"step": step, "epoch": epoch + 1},
-        "history": [],
-        "random": [],
-    }
+        "model": weights, "averaged": None, "optimizer": optimizer_state(content, model, config),
+        "counters": {"step": step, "epoch": epoch + 1}, "history": [], "random": [],
+    }  # fmt: skip
     return {"config": config, "labels": model.labels, "model": weights, "training": training}
 
 
-def optimizer_state(
-    content: Mapping[str, Any], model: AccentNet, options: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    """The optimizer's state of a published checkpoint, in the order of our weights; None if it does not fit.
+def optimizer_state(content: Mapping, model: AccentNet, options: Mapping) -> dict[str, Any] | None:
+    """State of a published checkpoint's optimizer, in the order of our weights; None if it does not fit.
 
-    Published optimizers number the weights in the order in which the checkpoint names them, without what
-    batch norms count.
+    Published optimizers number the weights in the order of the checkpoint, without the batch norms' buffers.
     """
-    counts = ("running_mean", "running_var", "num_batches_tracked")
-    learned = [str(name) for name in content["model"] if not str(name).endswith(counts)]
+    learned = [str(name) for name in content["model"] if not str(name).endswith(BUFFERS)]
     number = {our_name(name): i for i, name in enumerate(learned) if not name.startswith(UNUSED)}
     kind, states = options.get("optimizer", "Adam"), {}
     try:

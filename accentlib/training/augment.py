@@ -1,4 +1,4 @@
-"""Make one speaker into many: what is done to training windows only."""
+"""Augmentation of training windows: speed, vocal tract, masks, and changes of the wave."""
 
 import numpy as np
 
@@ -7,28 +7,23 @@ from ..features.log_mel import mel_centres
 
 
 def interpolate(rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Rows between rows: linear interpolation at fractional positions along the first axis."""
+    """Rows at fractional positions along the first axis, by linear interpolation."""
     left = np.minimum(positions.astype(np.int64), len(rows) - 1)
     right = np.minimum(left + 1, len(rows) - 1)
     weight = (positions - left).astype(rows.dtype)[:, None]
     return rows[left] * (1 - weight) + rows[right] * weight
 
 
-def speed_positions(frames: int, factor: float) -> np.ndarray:
-    """Which of ``frames`` frames is heard when, with fractions, if all is spoken ``factor`` times as fast."""
-    return np.linspace(0, frames - 1, max(1, round(frames / factor)))
-
-
-def change_speed(log_mels: np.ndarray, factor: float) -> np.ndarray:
-    """Speak ``factor`` times as fast, at the same pitch: ``(frames, mels)`` to fewer or more frames."""
-    return interpolate(log_mels, speed_positions(len(log_mels), factor))
+def change_speed(log_mels: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
+    """Log-mels ``factor`` times as fast at the same pitch, and the original position of each frame."""
+    positions = np.linspace(0, len(log_mels) - 1, max(1, round(len(log_mels) / factor)))
+    return interpolate(log_mels, positions), positions
 
 
 def change_tract(log_mels: np.ndarray, factor: float, sample_rate: int) -> np.ndarray:
-    """Vocal tract length perturbation: what was at f Hz is moved to ``factor`` * f.
+    """Vocal tract length perturbation of ``(frames, mels)``: move the energy at f Hz to ``factor`` * f.
 
-    ``(frames, mels)`` in and out. Jaitly and Hinton, Vocal Tract Length Perturbation improves speech
-    recognition, ICML workshop 2013.
+    Jaitly and Hinton, Vocal Tract Length Perturbation improves speech recognition, ICML workshop 2013.
     """
     n_mels = log_mels.shape[1]
     centres = mel_centres(sample_rate, n_mels)
@@ -37,35 +32,29 @@ def change_tract(log_mels: np.ndarray, factor: float, sample_rate: int) -> np.nd
 
 
 def spec_augment(log_mels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Hide two random groups of mel bands and two random groups of frames, at the band's mean of 0.
+    """Mask two random groups of mel bands and of frames with 0, the mean of normalised ``(frames, mels)``.
 
-    ``(frames, mels)``, normalised, changed in place and returned. Park et al., SpecAugment,
-    arXiv 1904.08779.
+    Changes the array in place and returns it. Park et al., SpecAugment, arXiv 1904.08779.
     """
-    frames, mels = log_mels.shape
-    for _ in range(2):
-        width = rng.integers(0, mels // 6 + 1)
-        start = rng.integers(0, mels - width + 1)
-        log_mels[:, start : start + width] = 0
-        width = rng.integers(0, frames // 8 + 1)
-        start = rng.integers(0, frames - width + 1)
-        log_mels[start : start + width] = 0
+    for rows, part in [(log_mels.T, 6), (log_mels, 8)] * 2:
+        width = rng.integers(0, len(rows) // part + 1)
+        start = rng.integers(0, len(rows) - width + 1)
+        rows[start : start + width] = 0
     return log_mels
 
 
 def augment_wave(wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """One of pitch shift, time stretch and white noise, or nothing; each one time in four.
+    """Pitch shift, time stretch, white noise or no change of a wave ``(samples,)``, each once in four.
 
-    As in the published accent fork: -4 to 3 steps of 16 per octave; 0.7 to 1.2 times as fast; noise of
-    deviation 0.005. ``(samples,)`` in [-1, 1] to as many samples, or with a stretch fewer or more.
+    As in the published accent fork: -4 to 3 steps of 16 per octave; 0.7 to 1.2 times as fast; noise with
+    deviation 0.005 for samples in [-1, 1].
     """
     import librosa
 
     kind = rng.integers(4)
     if kind == 1:
-        return librosa.effects.pitch_shift(
-            wave, sr=sample_rate, n_steps=rng.integers(-4, 4), bins_per_octave=16
-        )
+        steps = rng.integers(-4, 4)
+        return librosa.effects.pitch_shift(wave, sr=sample_rate, n_steps=steps, bins_per_octave=16)
     if kind == 2:
         return librosa.effects.time_stretch(wave, rate=rng.uniform(0.7, 1.2))
     if kind == 3:
@@ -74,47 +63,24 @@ def augment_wave(wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -
 
 
 def training_window(
-    log_mels: np.ndarray,
-    rng: np.random.Generator,
-    config: Config,
-    frames: int,
+    log_mels: np.ndarray, rng: np.random.Generator, config: Config, frames: int,
     phones: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """A random window of a normalised utterance, changed as the configuration says, and what is spoken in it.
+) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
+    """A random, augmented window of a normalised clip ``(frames, mels)``: ``frames`` frames, or all of fewer.
 
-    Parameters
-    ----------
-    log_mels : np.ndarray
-        ``(frames, mels)``.
-    rng : np.random.Generator
-        Source of every random choice.
-    config : Config
-        speed_range, tract_range, spec_augment.
-    frames : int
-        Length of the window; a shorter utterance is kept whole.
-    phones : np.ndarray, optional
-        ``(frames,)``, the number of the phone in each frame.
-
-    Returns
-    -------
-    window : np.ndarray
-        ``(frames, mels)`` or fewer frames.
-    phones : np.ndarray or None
-        ``(frames,)``, of the window's frames.
+    Also returns its part of ``phones`` ``(frames,)``, the phone number of each frame of the clip.
     """
     speed = rng.uniform(1 - config.speed_range, 1 + config.speed_range)
     tract = rng.uniform(1 - config.tract_range, 1 + config.tract_range)
     wanted = max(1, round(frames * speed))
     start = rng.integers(0, max(0, len(log_mels) - wanted) + 1)
-    window = log_mels[start : start + wanted]
+    window, phones = (x if x is None else x[start : start + wanted] for x in (log_mels, phones))
     if config.speed_range:
-        window = change_speed(window, speed)[:frames]
+        window, positions = change_speed(window, speed)
+        window, nearest = window[:frames], positions[:frames].round().astype(int)
+        phones = phones if phones is None else phones[nearest]
     if config.tract_range:
         window = change_tract(window, tract, config.sample_rate)
     if config.spec_augment:
         window = spec_augment(window.copy(), rng)
-    if phones is not None:
-        phones = phones[start : start + wanted]
-        if config.speed_range:
-            phones = phones[speed_positions(len(phones), speed).round().astype(int)][:frames]
     return window, phones

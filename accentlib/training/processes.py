@@ -2,8 +2,8 @@
 
     torchrun --nproc-per-node 2 -m accentlib train --data corpus --out_dir run
 
-Each process takes its share of every batch; gradients, the statistics of batch norm, figures and validation are
-put together. So a configuration means the same on many processes as on one, and so does a checkpoint.
+Each process takes its share of every batch. Gradients, batch norm statistics and validation are combined: a
+configuration and a checkpoint mean the same for any number of processes.
 """
 
 import os
@@ -17,11 +17,11 @@ from torch import nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
-from ..config import Config, InputError
+from ..config import Config
 
 
 def connect() -> None:
-    """Join the other processes, where torchrun (or a batch system's script) started some."""
+    """Join the other processes if torchrun (or a batch system's script) started some."""
     if "WORLD_SIZE" not in os.environ or "RANK" not in os.environ:
         return
     if torch.cuda.is_available():
@@ -33,47 +33,31 @@ def disconnect() -> None:
     """Leave the other processes, if there are some."""
     if dist.is_initialized():
         dist.destroy_process_group()
-        # Gloo's threads drop their last tensors under Python's lock, and the reducer, when it is freed, holds that lock
-        # while it joins them: now and then both waited for ever (PyTorch 2.13). Asleep, this thread gives the lock away.
+        # Gloo's threads drop their last tensors under Python's lock. The reducer, when freed, joins them and
+        # holds it: now and then both waited forever (PyTorch 2.13). Sleeping releases the lock.
         time.sleep(0.5)
 
 
 def world_size() -> int:
-    """How many processes train together; 1 where there is no other."""
+    """Number of processes that train together; 1 without others."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this is, from 0; the first one writes the files."""
+    """Number of this process, from 0; process 0 writes the files."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def wait() -> None:
-    """Until the other processes are here as well."""
-    if world_size() > 1:
-        dist.barrier()
-
-
 def gather(value: Any) -> list[Any]:
-    """What each process has, in their order."""
-    if world_size() == 1:
-        return [value]
-    values = [None] * world_size()
-    dist.all_gather_object(values, value)
+    """The values of all processes, in their order; each waits for the others."""
+    values = [value] * world_size()
+    if len(values) > 1:
+        dist.all_gather_object(values, value)
     return values
 
 
-def check_shares(config: Config, clips: int) -> None:
-    """Raise an InputError if the processes cannot have equal shares of every batch."""
-    processes = world_size()
-    if config.batch_size % processes:
-        raise InputError(f"batch_size {config.batch_size} cannot be shared by {processes} processes evenly")
-    if processes > 1 and clips < config.batch_size:
-        raise InputError(f"{clips} training clips do not fill a batch_size of {config.batch_size}")
-
-
 def parallel(model: nn.Module, config: Config) -> nn.Module:
-    """The model to call in training: its gradients are means over all processes, as are batch statistics."""
+    """The model to call in training: gradients and batch statistics are means over all processes."""
     if world_size() == 1:
         return model
     for norm in model.modules():
@@ -84,7 +68,7 @@ def parallel(model: nn.Module, config: Config) -> nn.Module:
 
 
 def _normalise_together(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: torch.Tensor) -> torch.Tensor:
-    """Batch norm by the mean and variance of all processes' values; PyTorch's SyncBatchNorm needs GPUs."""
+    """Batch norm by the mean and variance over all processes; PyTorch's SyncBatchNorm needs GPUs."""
     if not norm.training:
         return type(norm).forward(norm, x)
     dims, shape = [0, *range(2, x.ndim)], (1, -1, *(1 for _ in x.shape[2:]))

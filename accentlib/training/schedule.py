@@ -6,39 +6,36 @@ from collections.abc import Callable
 import torch
 
 from ..config import Config
-from ..network.accent_net import AccentNet
 
 WARM_UP = 0.1  # part of the cosine schedule in which the rate rises
 
 
-def make_optimizer(model: AccentNet, config: Config) -> torch.optim.Optimizer:
-    """The optimizer of the configuration."""
-    kinds = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}
-    kinds |= {"SGD": torch.optim.SGD, "RMSprop": torch.optim.RMSprop}
-    kind = kinds[config.optimizer]
+def make_optimizer(model: torch.nn.Module, config: Config) -> torch.optim.Optimizer:
+    """The configuration's optimizer, which has PyTorch's name."""
+    kind = getattr(torch.optim, config.optimizer)
     return kind(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
 
 
 def cosine_rate(step: int, steps: int, peak: float) -> float:
-    """Learning rate of the update ``step`` of ``steps``: a linear rise, then half a cosine to zero."""
+    """Learning rate of update ``step`` of ``steps``: a linear rise, then half a cosine to zero."""
     warm_up = max(1, round(WARM_UP * steps))
     if step < warm_up:
         return peak * (step + 1) / warm_up
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
 
 
-def averaging(decay: float) -> Callable:
-    """Exponential average of weights; its memory grows from 10 updates to ``1 / (1 - decay)``.
-
-    With a memory of fixed length, the average of a short run would still be the weights it began with.
-    """
-    return lambda average, weight, count: average + (weight - average) * max(1 - decay, 9 / (10 + count))
-
-
 def plateau_rate(rate: float, stale: int, config: Config) -> float:
-    """Learning rate after ``stale`` validations without a better one: halved at each ``patience`` of them.
+    """Learning rate after ``stale`` validations without a new best: halved after every ``patience`` of them.
 
-    As published, for RMSprop it stays.
+    RMSprop keeps its rate, as published.
     """
     due = config.schedule == "plateau" and config.optimizer != "RMSprop"
     return rate / 2 if due and stale and stale % config.patience == 0 else rate
+
+
+def averaging(decay: float) -> Callable:
+    """Exponential average of weights; its memory grows from 10 updates to ``1 / (1 - decay)``.
+
+    With a memory of fixed length, a short run's average would still be its initial weights.
+    """
+    return lambda average, weight, count: average + (weight - average) * max(1 - decay, 9 / (10 + count))

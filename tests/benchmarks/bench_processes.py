@@ -10,7 +10,7 @@ PROGRAM = """
 import sys, time, pandas as pd, torch
 from accentlib.training import processes as distributed
 from accentlib.config import Config
-from accentlib.training.loop import Trainer
+from accentlib.training.loop import Trainer, check_gradients
 distributed.connect()
 torch.set_num_threads(2 // distributed.world_size())
 config = Config(sample_rate=16_000, channels=64, batch_size=32, gradient_accumulation=1, num_workers=0)
@@ -19,8 +19,10 @@ started = None
 for i, batch in enumerate(trainer.loader):
     if i == 5:
         started = time.perf_counter()
-    trainer.forward_backward(*batch)
-    trainer.update(1)
+    trainer.loss(batch).backward()
+    check_gradients(trainer)
+    trainer.optimizer.step()
+    trainer.optimizer.zero_grad()
     if i == 24:
         break
 if distributed.rank() == 0:

@@ -32,7 +32,7 @@ import sys; sys.path.insert(0, {benchmarks!r})
 import pandas as pd, torch
 from store_vs_pickles import memory
 from accentlib.config import Config
-from accentlib.training.loop import Trainer
+from accentlib.training.loop import Trainer, check_gradients
 torch.set_num_threads(2)
 table = pd.DataFrame({{"path": [f"/nowhere/{{i}}" for i in range({clips})]}})
 table["accent"] = ["a" if i % 2 else "b" for i in range({clips})]
@@ -41,8 +41,10 @@ table["split"] = ["validation" if i % 100 == 0 else "train" for i in range({clip
 most = 0
 trainer = Trainer(table, Config.laptop(sample_rate=16_000, crop_seconds=0.5, max_epochs=1), {folder!r}, progress=False)
 for i, batch in enumerate(trainer.loader):
-    trainer.forward_backward(*batch)
-    trainer.update(1)
+    trainer.loss(batch).backward()
+    check_gradients(trainer)
+    trainer.optimizer.step()
+    trainer.optimizer.zero_grad()
     most = max(most, memory("RssAnon"))
     if i == 500:
         break

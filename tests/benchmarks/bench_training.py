@@ -15,7 +15,7 @@ from accentlib.config import Config
 from accentlib.device import get_device, get_precision
 from accentlib.features.store import open_store
 from accentlib.network.accent_net import AccentNet
-from accentlib.training.loop import Trainer
+from accentlib.training.loop import Trainer, check_gradients
 
 BATCH, STEPS, SECONDS = 32, 8, 3.5
 
@@ -57,8 +57,10 @@ def our_steps(clips, pickles, folder, channels, precision):
 
     def steps(count=STEPS):
         for _ in range(count):
-            trainer.forward_backward(*next(batches))
-            trainer.update(1)
+            trainer.loss(next(batches)).backward()
+            check_gradients(trainer)
+            trainer.optimizer.step()
+            trainer.optimizer.zero_grad()
 
     return steps
 

@@ -79,10 +79,10 @@ def lay(page, spots):
     page.wait_for_timeout(300)
 
 
-def file_of(page, index):
-    """The file of a point, as the page was given it."""
+def name_of(page, index):
+    """The name of a point's clip."""
     clips = page.evaluate("JSON.parse(document.getElementById('map-content').textContent).clips")
-    return clips[index]["file"]
+    return clips[index]["name"]
 
 
 def test_a_click_plays_and_shows_and_nothing_is_asked_of_the_network(page, errors, made):
@@ -90,13 +90,13 @@ def test_a_click_plays_and_shows_and_nothing_is_asked_of_the_network(page, error
     assert int(page.evaluate("document.body.dataset.ready")) < 3_000
     page.mouse.click(*place(page, 7))
     assert page.locator("#details").is_visible() and not page.locator("#hint").is_visible()
-    until(page, "sound.currentTime > 0.3")
+    until(page, "audio.currentTime > 0.3")
     assert page.locator("#attention rect").count() > 5
     assert page.evaluate("picture.complete && picture.naturalWidth") > 50
-    assert "Heard as" in page.locator("#answer").inner_text() and not page.locator("#trouble").inner_text()
-    page.evaluate("sound.pause(), sound.currentTime = 0")
+    assert "Predicted: " in page.locator("#answer").inner_text() and not page.locator("#trouble").inner_text()
+    page.evaluate("audio.pause(), audio.currentTime = 0")
     page.mouse.click(*place(page, 7))
-    until(page, "sound.currentTime > 0.3")  # the same point, once more
+    until(page, "audio.currentTime > 0.3")  # the same point, once more
     assert asked == [] and errors == []
 
 
@@ -104,13 +104,13 @@ def test_of_points_that_overlap_the_nearest_is_played(page, errors, made):
     opened(page, made / "map.html")
     lay(page, [(4 * i, 90 * (i > 2)) for i in range(126)])  # pixels; the points are 9 wide
     page.mouse.click(*place(page, 1))
-    assert page.locator("#file").inner_text() == file_of(page, 1) and errors == []
+    assert page.locator("#name").inner_text() == name_of(page, 1) and errors == []
 
 
 def test_hovering_says_what_a_point_is(page, errors, made):
     opened(page, made / "map.html")
     page.mouse.move(*place(page, 7))
-    page.locator(".bk-tooltip-row-label", has_text="heard as").first.wait_for(timeout=5_000)
+    page.locator(".bk-tooltip-row-label", has_text="predicted").first.wait_for(timeout=5_000)
     assert errors == []
 
 
@@ -119,7 +119,7 @@ def test_hovering_over_a_crowd_does_not_cover_the_map(page, errors, made):
     opened(page, made / "map.html")
     lay(page, [(i % 3, i % 5) for i in range(126)])
     page.mouse.move(*place(page, 7))
-    said = page.locator(".bk-tooltip-row-label", has_text="heard as")
+    said = page.locator(".bk-tooltip-row-label", has_text="predicted")
     said.first.wait_for(timeout=5_000)
     assert said.count() == 3 and errors == []
 
@@ -131,10 +131,10 @@ def test_keys_go_from_point_to_point_and_play(page, errors, made):
     walk = [("Right", 0), ("Right", 1), ("Up", 13), ("Left", 12), ("Left", 12), ("Up", 24), ("Down", 12)]
     for key, index in walk:
         page.keyboard.press(f"Arrow{key}")
-        assert page.locator("#file").inner_text() == file_of(page, index)
-    assert page.evaluate("sound.paused")
+        assert page.locator("#name").inner_text() == name_of(page, index)
+    assert page.evaluate("audio.paused")
     page.keyboard.press("Enter")
-    until(page, "sound.currentTime > 0.2")
+    until(page, "audio.currentTime > 0.2")
     assert errors == []
 
 
@@ -148,7 +148,7 @@ def test_names_hide_and_colours_and_projections_change(page, errors, made):
     assert buttons.first.get_attribute("aria-pressed") == "false" and page.evaluate(shown) < 126
     page.select_option("#colour", "speaker")
     assert buttons.count() == 12 and page.evaluate(shown) == 126
-    page.select_option("#colour", "right or wrong")
+    page.select_option("#colour", "correct")
     assert buttons.count() == 2
     before = place(page, 7)
     page.select_option("#projection", "PCA")
@@ -163,17 +163,17 @@ def test_a_phone_has_it_all_in_one_column(page, errors, made):
     page.mouse.click(*place(page, 7))
     page.locator("#details").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert page.locator("#sound").bounding_box()["y"] > page.locator("#plot").bounding_box()["y"] + 300
+    assert page.locator("#audio").bounding_box()["y"] > page.locator("#plot").bounding_box()["y"] + 300
     assert errors == []
 
 
-def test_linked_sounds_play_and_a_missing_one_is_a_sentence(page, errors, made):
+def test_linked_clips_play_and_a_missing_one_is_explained(page, errors, made):
     opened(page, made / "linked.html")
     page.focus("#plot")
     page.keyboard.press("ArrowRight")
-    assert page.locator("#file").inner_text() == file_of(page, 0)  # whose recording was deleted
-    page.get_by_text("is not there, or this browser cannot play it").wait_for(timeout=5_000)
+    assert page.locator("#name").inner_text() == name_of(page, 0)  # whose recording was deleted
+    page.get_by_text("is missing, or this browser cannot play it").wait_for(timeout=5_000)
     lay(page, [(40 * i - 160, 0) for i in range(9)])
     page.mouse.click(*place(page, 3))
-    until(page, "sound.currentTime > 0.2")
+    until(page, "audio.currentTime > 0.2")
     assert "played from its file" in page.locator("#trouble").inner_text() and errors == []

@@ -122,7 +122,7 @@ def run_all(page, address: str, name: str) -> None:
     until_idle(page, address)
 
 
-def heard(page, address: str, folder, command: str) -> list[dict]:
+def cells_after(page, address: str, folder, command: str) -> list[dict]:
     """Run the cell that takes what was recorded; the code cells as they then stand."""
     page.locator(".jp-CodeCell", has_text="recorder.clip_or(").first.click()
     menu(page, "Run", command)
@@ -151,11 +151,11 @@ def test_a_voice_is_recorded_and_named(page, lab):
     assert page.evaluate("asked") == 1  # a second recording would never stop
     page.get_by_role("button", name="Stop", exact=True).click()
     page.get_by_text("Now run the cells below").wait_for(timeout=10_000)
-    cells = heard(page, address, folder, "Run Selected Cell and All Below")
+    cells = cells_after(page, address, folder, "Run Selected Cell and All Below")
     assert errors_in(cells) == [] and "Your recording, " in said(cells) and "answer: " in said(cells)
 
 
-def test_what_cannot_be_heard_is_a_sentence(page, lab, tmp_path):
+def test_an_unusable_upload_is_explained(page, lab, tmp_path):
     import numpy as np
     import soundfile as sf
 
@@ -167,7 +167,7 @@ def test_what_cannot_be_heard_is_a_sentence(page, lab, tmp_path):
     for file, sentence in {
         "silence.wav": "silence.wav is silent",
         "short.wav": "short.wav lasts 0.2 s",
-        "letter.wav": "letter.wav is no audio",
+        "letter.wav": "letter.wav is not audio",
     }.items():
         page.get_by_label("Upload a recording").set_input_files(tmp_path / file)
         page.get_by_text(sentence).wait_for(timeout=10_000)
@@ -176,7 +176,7 @@ def test_what_cannot_be_heard_is_a_sentence(page, lab, tmp_path):
     page.get_by_text("The browser refused the microphone").wait_for(timeout=10_000)
 
 
-def test_of_a_long_upload_the_beginning_is_heard(page, lab, tmp_path):
+def test_a_long_upload_is_cut(page, lab, tmp_path):
     import numpy as np
     import soundfile as sf
 
@@ -186,5 +186,5 @@ def test_of_a_long_upload_the_beginning_is_heard(page, lab, tmp_path):
     sf.write(tmp_path / "talk.flac", hiss, 16_000)
     page.get_by_label("Upload a recording").set_input_files(tmp_path / "talk.flac")
     page.get_by_text("talk.flac: the first 30 of 240 s").wait_for(timeout=30_000)
-    cells = heard(page, address, folder, "Run Selected Cell")
+    cells = cells_after(page, address, folder, "Run Selected Cell")
     assert errors_in(cells) == [] and "Your recording, 30.0 s." in said(cells)

@@ -107,7 +107,7 @@ def test_a_network_that_loses_to_the_simple_baseline_says_so_first(
         "this shows single people, not accents: 3 test speakers, 1 of each accent"
     )
     assert lines[first + 2].startswith(
-        "only 3 updates from random weights: in so few a network hardly learns"
+        "only 3 updates from random weights: too few to learn much"
     )
     for name in ("confusion", "tsne_accent", "tsne_speaker"):
         assert "shows single people, not accents: 3 test speakers" in titles[name]

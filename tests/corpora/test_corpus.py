@@ -53,11 +53,24 @@ def test_a_missing_table_and_names_that_look_like_nothing(tmp_path):
     assert list(read_corpus(tmp_path)["accent"]) == ["None", "y"]
 
 
+def test_a_clip_is_named_by_its_id_or_else_by_its_path(tmp_path):
+    (tmp_path / "manifest.csv").write_text(GOOD)
+    assert list(read_corpus(tmp_path)["id"]) == [str(tmp_path / "a.wav"), str(tmp_path / "b.wav")]
+    with_ids = "id,path,accent,speaker,split\n1,a.wav,x,s1,train\n2,a.wav,y,s2,test\n"  # one file, two clips
+    (tmp_path / "manifest.csv").write_text(with_ids)
+    table = read_corpus(tmp_path)
+    assert list(table["id"]) == ["1", "2"] and set(table["path"]) == {str(tmp_path / "a.wav")}
+    for wrong, message in {"1": "id 1 is listed twice", " ": "line 3 has no id"}.items():
+        (tmp_path / "manifest.csv").write_text(with_ids.replace("2,a", f"{wrong},a"))
+        with pytest.raises(InputError, match=message):
+            read_corpus(tmp_path)
+
+
 @pytest.mark.parametrize("speakers", [3, 4, 10])
-def test_without_a_split_speakers_are_dealt_apart_and_it_is_said(tmp_path, capsys, speakers):
+def test_without_a_split_speakers_are_assigned_to_splits_and_it_is_said(tmp_path, capsys, speakers):
     folder = write_corpus(tmp_path, speakers=speakers, with_split=False)
     table = read_corpus(folder, seed=3)
-    assert "speakers dealt by seed 3" in capsys.readouterr().err
+    assert "speakers assigned by seed 3" in capsys.readouterr().err
     assert table.groupby("speaker")["split"].nunique().max() == 1
     counts = pd.crosstab(table["accent"], table["split"])
     assert set(counts.columns) == {"train", "validation", "test"} and counts.to_numpy().min() > 0
@@ -286,10 +299,10 @@ def test_length_buckets_hold_every_index_once_within_the_limit():
 
 def test_changing_speed_keeps_the_bands_and_the_tract_moves_them():
     ramp = np.linspace(0, 1, 100, dtype=np.float32)[:, None] * np.ones((1, 80), np.float32)
-    faster = augment.change_speed(ramp, 1.25)
+    faster, _ = augment.change_speed(ramp, 1.25)
     assert faster.shape == (80, 80)
     np.testing.assert_allclose(faster[:, 0], np.linspace(0, 1, 80), atol=1e-5)
-    np.testing.assert_allclose(augment.change_speed(ramp, 1.0), ramp, atol=1e-6)
+    np.testing.assert_allclose(augment.change_speed(ramp, 1.0)[0], ramp, atol=1e-6)
     peak = np.zeros((3, 80), np.float32)
     peak[:, 40] = 1
     centres = augment.mel_centres(RATE, 80)

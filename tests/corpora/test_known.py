@@ -1,9 +1,10 @@
-"""Known corpora, each in a miniature of its true layout, and the real ones where they are at hand."""
+"""Known corpora: each in a miniature of its true layout, and the real ones where they are available."""
 
 import dataclasses
 import http.server
 import io
 import os
+import sys
 import tarfile
 import threading
 import zipfile
@@ -16,7 +17,7 @@ from helpers import RATE, ROOT, tone
 
 from accentlib.cli import main
 from accentlib.config import InputError
-from accentlib.corpora import download
+from accentlib.corpora import download, layouts
 from accentlib.corpora.known import KNOWN, read_known
 from accentlib.corpora.make import make_corpus
 from accentlib.corpora.sources import read_accent_names
@@ -116,7 +117,7 @@ def test_vctk(tmp_path):
         clip(root / "wav48_silence_trimmed" / name)
     (root / "speaker-info.txt").write_text(
         "ID  AGE  GENDER  ACCENTS  REGION COMMENTS \np225  23  F    English    Southern  England\n"
-        "s5  22  M    British    (mic2 files unavailable)\n"
+        "s5  22  M    British    (mic2 files unavailable)\n\np999 20\ns6  22  M    British\n"
     )
     rows = good(read_known("vctk", tmp_path))
     assert rows[["path", "accent", "speaker", "text"]].to_numpy().tolist() == [
@@ -160,7 +161,8 @@ def test_cmu_arctic(tmp_path):
     assert found == {"bdl": "american", "ksp": "indian", "fem": "irish"}
     listing = read_known("cmu-arctic", tmp_path)
     assert (
-        listing.loc[listing["speaker"] == "ahw", "problem"].item() == "nothing says how this speaker speaks"
+        listing.loc[listing["speaker"] == "ahw", "problem"].item()
+        == "neither its README nor known.json has the speaker's accent"
     )
 
 
@@ -266,15 +268,34 @@ def test_a_download_is_unpacked_once_and_tells_its_licence(site, tmp_path, capsy
     assert len(Site.asked) == 2
 
 
-def test_a_download_that_broke_off_goes_on_where_it_was(site, tmp_path):
+def test_an_interrupted_download_is_resumed(site, tmp_path):
     Site.break_off = 100
-    with pytest.raises(InputError, match="digits.tar.gz: download failed .* run it again to go on"):
+    with pytest.raises(InputError, match="digits.tar.gz: download failed .* run it again to resume"):
         download.fetch("digits", site(), about="licence: none")
     came = (tmp_path / "cache" / "digits" / "digits.tar.gz.part").stat().st_size
     assert came >= 2 * 65536
     download.fetch("digits", site(), about="licence: none")
     assert Site.asked[1] == ("/digits.tar.gz", f"bytes={came}-")
     assert (tmp_path / "cache" / "digits" / "digits.tar.gz").read_bytes() == Site.files["/digits.tar.gz"]
+
+
+@pytest.mark.parametrize("missing", ["pooch", "requests"])
+def test_downloads_name_the_packages_that_they_need(site, monkeypatch, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(InputError, match=r"needs pooch and requests: pip install 'accentlib\[download\]'"):
+        download.fetch("digits", site(), about="")
+    assert not Site.asked
+
+
+def test_the_table_of_known_corpora_is_complete():
+    for name, corpus in KNOWN.items():
+        assert hasattr(layouts, name.replace("-", "_")), name
+        assert all([corpus.title, corpus.licence, corpus.accent, corpus.how_to_get, corpus.layout])
+        assert corpus.home.startswith("http") and corpus.home in corpus.note
+        for url, digest in corpus.archives.items():
+            assert url.startswith("http") and (digest is None or len(bytes.fromhex(digest)) == 32), url
+    assert [len(KNOWN[name].archives) for name in ("vctk", "cmu-arctic", "openslr83")] == [1, 18, 11]
+    assert [len(KNOWN[name].accent_of) for name in ("l2-arctic", "cmu-arctic", "timit")] == [24, 15, 8]
 
 
 def test_a_known_corpus_is_fetched_when_no_folder_is_given(site, tmp_path, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""Own recordings: what is found in folders and tables, what the report says of it, what is written."""
+"""Own recordings: listing folders and tables, the report, and what is written."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from helpers import RATE, TINY, as_flags, tone, write_corpus
 
 from accentlib.cli import main
 from accentlib.config import InputError
-from accentlib.corpora.make import make_corpus
+from accentlib.corpora.make import join_corpora, make_corpus
 from accentlib.corpora.sources import from_folder, from_table
 from accentlib.corpora.survey import examine, report_table
 from accentlib.corpora.table import read_corpus
@@ -23,7 +23,7 @@ ACCENTS = {"Indian": 150, "Scottish": 420, "Welsh": 900}
 
 
 def write_folder(folder: Path, *, speakers: int = 4, clips: int = 2) -> Path:
-    """``accent/speaker/*.wav``, clean, every file another sound."""
+    """``accent/speaker/*.wav``, clean, with different audio in every file."""
     for accent, pitch in ACCENTS.items():
         for s in range(speakers):
             (folder / accent / f"{accent.lower()}_{s}").mkdir(parents=True)
@@ -34,7 +34,7 @@ def write_folder(folder: Path, *, speakers: int = 4, clips: int = 2) -> Path:
 
 
 def reasons(report: dict) -> dict[str, list[str]]:
-    """Why files are left out: names alone."""
+    """Why files are left out: file names only."""
     return {why: [Path(path).name for path in paths] for why, paths in report["left_out_because"].items()}
 
 
@@ -54,7 +54,7 @@ def test_a_clean_folder_becomes_a_corpus_that_is_read(tmp_path):
 
 
 def dirty_folder(folder: Path) -> Path:
-    """What people really have."""
+    """A folder with every problem that users' folders have."""
     write_folder(folder)
     anna = folder / "Indian" / "indian_0"
     wave = tone(333, 0.8, seed=99)
@@ -81,7 +81,7 @@ def dirty_folder(folder: Path) -> Path:
     variant = folder / "indian "
     variant.mkdir() if not variant.exists() else None
     shutil.move(folder / "Indian" / "indian_3", variant / "indian_3")
-    both = folder / "Welsh" / "scottish_2"  # somebody who is under Scottish too
+    both = folder / "Welsh" / "scottish_2"  # a speaker with two accents
     both.mkdir()
     sf.write(both / "0.wav", tone(610, 0.6, seed=50), RATE)
     return folder
@@ -99,8 +99,8 @@ def test_a_dirty_folder_gives_a_true_report(tmp_path, capsys):
         "too short (less than 0.2 s)": ["short.wav"],
         "not in the folder of an accent": ["stray.wav"],
         "truncated (the end of the file is missing)": ["cut.wav"],
-        "a copy: the same sound is there already": ["again.wav"],
-        "the same sound is there under another accent: which is right is not known": ["welsh.wav", "0.wav"],
+        "a copy of the same audio": ["again.wav"],
+        "the same audio has another accent elsewhere; the right one is unknown": ["welsh.wav", "0.wav"],
     }
     assert report["files"] == report["kept"] + report["left_out"] == 24 + 8 + 5 + 2 + 3 + 1
     assert {why: [Path(p).name for p in of] for why, of in report["remarks"].items()} == {
@@ -114,8 +114,8 @@ def test_a_dirty_folder_gives_a_true_report(tmp_path, capsys):
     assert table[table["speaker"] == "scottish_2"]["split"].nunique() == 1
     said = capsys.readouterr().err
     for text in (
-        "43 files: 32 kept", "'indian '", "scottish_2 (Scottish, Welsh)", "empty.wav", "clipped, kept: 1",
-        "which is right is not known: 2 files", "split: speakers dealt by seed 1234",
+        "43 files: 32 kept", "'indian '", "scottish_2 (Scottish, Welsh)", "empty.wav", "kept, clipped: 1",
+        "the right one is unknown: 2: ", "split: speakers assigned by seed 1234",
     ):  # fmt: skip
         assert text in said
 
@@ -129,14 +129,14 @@ def test_a_dirty_folder_trains_and_is_tested_from_the_command_line(tmp_path, cap
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_who_speaks_is_not_known_in_flat_folders_and_that_is_said(tmp_path, capsys):
+def test_speakers_are_unknown_in_flat_folders_and_that_is_said(tmp_path, capsys):
     for accent, pitch in ACCENTS.items():
         (tmp_path / "in" / accent).mkdir(parents=True)
         for i in range(4):
             sf.write(tmp_path / "in" / accent / f"{i}.wav", tone(pitch, 0.4, seed=i), RATE)
     table, report = make_corpus(from_folder(tmp_path / "in"), tmp_path / "out")
     assert table["speaker"].nunique() == report["speakers_unknown"] == 12
-    assert "who speaks is not known for 12 files" in capsys.readouterr().err
+    assert "speaker unknown (12 files)" in capsys.readouterr().err
 
 
 def test_audio_folder_metadata_and_folders_named_by_split(tmp_path):
@@ -183,11 +183,11 @@ def test_a_table_with_columns_of_its_own(tmp_path, separator):
     [
         (lambda p: from_folder(p / "none"), "no such folder"),
         (lambda p: from_folder(p), "no audio files in it"),
-        (lambda p: from_folder(p / "meta"), "no column 'file_name' .* from-table"),  # not: --path-column
+        (lambda p: from_folder(p / "meta"), "no column 'file_name' .* from-table"),
         (lambda p: from_table(p / "none.csv"), "no such file"),
         (
             lambda p: from_table(p / "t.csv"),
-            "no column 'path' for the path; it has a, b .choose by --path-column",
+            "no column 'path' for the path; it has a, b .accentlib corpus from-table has --path-column",
         ),
         (
             lambda p: from_table(p / "t.csv", path_column="a", accent_column="b", speaker_column=""),
@@ -206,16 +206,16 @@ def test_what_cannot_be_listed_gets_one_line(tmp_path, make, message):
     assert "\n" not in str(error.value)
 
 
-def test_made_again_with_more_recordings_speakers_keep_their_sides(tmp_path):
+def test_made_again_with_more_recordings_speakers_keep_their_splits(tmp_path):
     folder = write_folder(tmp_path / "in")
     before, _ = make_corpus(from_folder(folder), tmp_path / "out", seed=3)
     for s in range(3):
         (folder / "Welsh" / f"new_{s}").mkdir()
         sf.write(folder / "Welsh" / f"new_{s}" / "0.wav", tone(777 + s, 0.5, seed=s), RATE)
     after, report = make_corpus(from_folder(folder), tmp_path / "out", seed=4)
-    sides = dict(zip(after["speaker"], after["split"], strict=True))
-    assert all(sides[s] == split for s, split in zip(before["speaker"], before["split"], strict=True))
-    assert "12 of them keep the sides they had" in report["split"] and after["speaker"].nunique() == 15
+    splits = dict(zip(after["speaker"], after["split"], strict=True))
+    assert all(splits[s] == split for s, split in zip(before["speaker"], before["split"], strict=True))
+    assert "12 of them keep their earlier splits" in report["split"] and after["speaker"].nunique() == 15
     manifest = tmp_path / "out" / "manifest.csv"
     manifest.write_text(manifest.read_text().replace(",test,", ",dev,"))  # by hand
     _, report = make_corpus(from_folder(folder), tmp_path / "out", seed=4)
@@ -224,7 +224,7 @@ def test_made_again_with_more_recordings_speakers_keep_their_sides(tmp_path):
     assert "keep" not in make_corpus(from_folder(folder), tmp_path / "out")[1]["split"]
 
 
-def test_somebody_elses_manifest_is_not_written_over(tmp_path):
+def test_a_manifest_from_elsewhere_is_not_overwritten(tmp_path):
     folder = write_folder(tmp_path / "in")
     (folder / "manifest.csv").write_text("mine")
     with pytest.raises(InputError, match="was not made by this command"):
@@ -250,7 +250,7 @@ def test_few_speakers_are_kept_out_of_training_and_named(tmp_path, capsys):
     assert "accent 'Welsh' has 2 speakers" in said and "cannot be trained on" in said
     assert main(["run", "--data", str(tmp_path / "out"), "--out_dir", str(tmp_path / "run")]) == 2
     assert main(["corpus", "from-folder", str(folder), *out, "--min-speakers", "3"]) == 1
-    assert "left out, accent of fewer than 3 speakers: 4 files" in capsys.readouterr().err
+    assert "left out, accent of fewer than 3 speakers: 4: " in capsys.readouterr().err
     assert set(read_corpus(tmp_path / "out")["accent"]) == {"Indian", "Scottish"}
 
 
@@ -271,16 +271,16 @@ def test_names_for_labels_merge_them_and_leave_out_the_others(tmp_path, capsys):
     assert read_corpus(tmp_path / "out")["accent"].value_counts().to_dict() == {"british": 16, "asian": 8}
     (tmp_path / "names.csv").write_text("accent,name\nIndian,asian\nScottish,british\nWelsh,\n")
     assert main([*argv, "--accent-names", str(tmp_path / "names.csv")]) == 1
-    assert "its accent is not in the table of names: 8 files" in capsys.readouterr().err
+    assert "its accent is not in the table of names: 8: " in capsys.readouterr().err
 
 
-def test_a_split_of_its_own_that_tears_a_speaker_is_not_used(tmp_path):
+def test_a_corpus_split_with_a_speaker_in_two_splits_is_not_used(tmp_path):
     write_folder(tmp_path)
     paths = sorted(tmp_path.rglob("*.wav"))
     lines = [f"{p},{p.parts[-3]},{p.parts[-2]},{'train' if p.stem == '0' else 'test'}" for p in paths]
     (tmp_path / "t.csv").write_text("path,accent,speaker,split\n" + "\n".join(lines) + "\n")
     table, report = make_corpus(from_table(tmp_path / "t.csv"), tmp_path / "out")
-    assert report["split"].startswith("the corpus's own split has speakers on both sides, so it is not used")
+    assert report["split"].startswith("the corpus's own split has a speaker in two splits, so it is not used")
     assert table.groupby("speaker")["split"].nunique().max() == 1
 
 
@@ -292,13 +292,13 @@ def test_a_split_without_validation_takes_it_from_training_speakers(tmp_path):
     ]
     (tmp_path / "t.csv").write_text("path,accent,speaker,split\n" + "\n".join(lines) + "\n")
     table, report = make_corpus(from_table(tmp_path / "t.csv"), tmp_path / "out")
-    assert report["split"].startswith("the corpus's own; validation from its training part")
+    assert report["split"].startswith("the corpus's own; validation from its training split")
     test = table[table["split"] == "test"]
     assert set(test["speaker"].str[-1]) == {"4", "5"} and len(test) == 12
     assert pd.crosstab(table["accent"], table["split"]).to_numpy().min() > 0
 
 
-def test_a_manifest_that_i_made_by_hand_is_not_written_over(tmp_path, capsys):
+def test_a_manifest_made_by_hand_is_not_overwritten(tmp_path, capsys):
     home, away = write_corpus(tmp_path / "home", clips=1), write_corpus(tmp_path / "away", clips=1)
     mine = (home / "manifest.csv").read_bytes()
     assert main(["corpus", "join", "--data", str(home), str(away), "--output", str(home)]) == 2
@@ -379,7 +379,7 @@ def test_odd_encodings_are_read_and_damaged_headers_cost_nothing(tmp_path):
     assert "Format not recognised" in examine(str(tmp_path / "zeros.mp3"))["problem"]
 
 
-def test_the_fingerprint_is_of_the_sound_and_not_of_the_file(tmp_path):
+def test_the_fingerprint_is_of_the_audio_and_not_of_the_file(tmp_path):
     wave = (32767 * tone(200)).astype(np.int16)
     for name in ("a.wav", "a.flac"):
         sf.write(tmp_path / name, wave, RATE)
@@ -402,3 +402,25 @@ def test_corpora_are_joined(tmp_path, capsys):
     assert joined["speaker"].nunique() == 24 and all(Path(path).is_file() for path in joined["path"])
     assert main(["corpus", "join", "--data", both[0], both[0], "--output", str(tmp_path / "x")]) == 2
     assert "two corpora are called 'home'" in capsys.readouterr().err
+
+
+def test_ids_of_a_table_are_kept_and_the_same_file_may_have_two(tmp_path):
+    folder = write_folder(tmp_path / "in")
+    paths = sorted(folder.rglob("*.wav"))
+    rows = [(f"clip {i}", p, p.parts[-3], p.parts[-2]) for i, p in enumerate([*paths, paths[0]])]
+    listing = pd.DataFrame(rows, columns=["id", "path", "accent", "speaker"])
+    pd.concat([listing, listing.tail(1), listing.tail(1).assign(id="")]).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    table, report = make_corpus(from_table(tmp_path / "t.csv"), tmp_path / "out", progress=False)
+    assert list(table["id"]) == list(listing["id"]) and len(table) == 25
+    assert reasons(report) == {"its id is listed twice": ["0.wav"], "no id": ["0.wav"]}
+    assert list(read_corpus(tmp_path / "out")["id"]) == list(listing["id"])
+    plain = write_folder(tmp_path / "plain")
+    make_corpus(from_folder(plain), plain, progress=False)
+    assert "id" not in pd.read_csv(plain / "manifest.csv")
+    joined = join_corpora([tmp_path / "out", plain], tmp_path / "both")
+    assert list(joined["id"][:25]) == [f"out/clip {i}" for i in range(25)]
+    assert list(joined["id"][25:]) == list(joined["path"][25:]) == list(read_corpus(plain)["id"])
+    assert "id" not in join_corpora([plain], tmp_path / "alone")
+    assert list(read_corpus(tmp_path / "both")["id"]) == list(joined["id"])

@@ -239,14 +239,58 @@ def test_the_network_learns_to_phone_probabilities(tmp_path, tiny):
     assert right[1.0] > 2 / 3  # by chance a third; 0.81 to 1 by seed and processor
 
 
+def test_the_names_until_version_0_1_are_read(tmp_path):
+    (tmp_path / "sounds.csv").write_text("path,start,end,sound,position\na.wav,0,0.1,x,0\n")
+    old = read_phones(tmp_path)
+    assert list(old.columns) == ["id", "path", "start", "end", "phone", "position"]
+    assert old.iloc[0].tolist() == [str(tmp_path / "a.wav"), str(tmp_path / "a.wav"), 0, 0.1, "x", 0]
+    (tmp_path / "phones.csv").write_text("path,start,end,phone,position\n")
+    assert len(read_phones(tmp_path)) == 0  # phones.csv comes first
+
+
+def test_phones_are_keyed_by_id_and_two_ids_may_share_a_file(with_pauses, tiny, tmp_path):
+    path, table = with_pauses
+    first, second = table[:4].assign(id="first"), table[4:].assign(id="second")
+    pd.concat([second, first]).assign(path="a.wav").to_csv(tmp_path / "phones.csv", index=False)
+    phones = read_phones(tmp_path)
+    assert set(phones["path"]) == {path} and phones["id"].tolist() == ["first"] * 4 + ["second"] * 3
+    assert phones["start"].tolist() == table["start"].tolist()
+    for config in (tiny, tiny.replace(trim_silence=30.0)):
+        frames, by_path = FramePhones(phones, config), FramePhones(table, config).frames(path, 600)
+        one, two = frames.frames("first", 600), frames.frames("second", 600)
+        assert frames.frames(path, 600).tolist() == [UNKNOWN] * 600
+        assert (one >= 0).any() and (two >= 0).any() and not ((one >= 0) & (two >= 0)).any()
+        assert np.maximum(one, two).tolist() == by_path.tolist()
+
+
+def test_alignment_names_clips_by_their_ids(tmp_path):
+    reading(tmp_path / "readings", [150, 400])
+    table = read_corpus(write_corpus(tmp_path / "corpus"))[:4]
+    table = pd.concat([table, table[:1]], ignore_index=True).assign(id=list("abcde"), split="train")
+    (tmp_path / "none.wav").write_text("")
+    table.loc[3, "path"] = str(tmp_path / "none.wav")
+    found, problems = align(table, tmp_path / "readings", progress=False)
+    assert list(problems) == ["d"] and sorted(set(found["id"])) == ["a", "b", "c", "e"]
+    again = found[found["id"] == "e"].reset_index(drop=True)
+    assert again.assign(id="a").equals(found[found["id"] == "a"].reset_index(drop=True))
+    found.to_csv(tmp_path / "phones.csv", index=False)
+    assert set(read_phones(tmp_path)["id"]) == {"a", "b", "c", "e"}
+    for rows in (table[3:4], table.assign(split="test")):
+        with pytest.raises(InputError, match="no training clip could be read"):
+            align(rows, tmp_path / "readings", progress=False)
+    plain, _ = align(table.drop(columns="id")[:3], tmp_path / "readings", progress=False)
+    assert list(plain.columns) == ["path", "start", "end", "phone", "position"]
+    assert plain["path"].unique().tolist() == table["path"][:3].tolist()
+
+
 def test_bad_tables_are_named_in_one_line(tmp_path):
     good = "path,start,end,phone,position\na.wav,0,0.1,x,0\n"
     (tmp_path / "phones.csv").write_text(good)
     assert read_phones(tmp_path).loc[0, "path"] == str(tmp_path / "a.wav")
     for text, wanted in {
         "path,start,end,phone\na,0,1,x\n": "lacks the column position",
-        good + "a.wav,here,0.2,y,1\n": "line 3: start 'here' is no number from 0",
-        good + "a.wav,0.1,nan,y,1\n": "line 3: end 'nan' is no number from 0",
+        good + "a.wav,here,0.2,y,1\n": "line 3: start 'here' is not a number from 0",
+        good + "a.wav,0.1,nan,y,1\n": "line 3: end 'nan' is not a number from 0",
         good + "a.wav,0.2,0.1,y,1\n": "line 3 ends before it starts",
     }.items():
         (tmp_path / "phones.csv").write_text(text)
@@ -299,9 +343,9 @@ def test_what_cannot_be_learned_is_said(tmp_path, tiny, capsys):
     config = tiny.replace(phone_weight=1.0)
     with pytest.raises(InputError, match="wave_augment moves the phones"):
         Trainer(table, config.replace(wave_augment=True), tmp_path / "a", phones=phones, progress=False)
-    with pytest.raises(InputError, match="says nothing of a training clip"):
+    with pytest.raises(InputError, match="phone_weight needs phones of the training clips"):
         Trainer(table, config, tmp_path / "b", phones=phones[:0], progress=False)
-    with pytest.raises(InputError, match="phone_weight needs a table of phones"):
+    with pytest.raises(InputError, match="phone_weight needs phones of the training clips"):
         Trainer(table, config, tmp_path / "c", progress=False)
     (tmp_path / "readings" / "more.wav").write_bytes((tmp_path / "readings" / "text.wav").read_bytes())
     both = pd.read_csv(tmp_path / "readings" / "phones.csv")
@@ -310,7 +354,7 @@ def test_what_cannot_be_learned_is_said(tmp_path, tiny, capsys):
         align(table, tmp_path / "readings", progress=False)
     one, _ = align(table, tmp_path / "readings" / "text.wav", progress=False)
     assert one.equals(phones)
-    with pytest.raises(InputError, match="column 'accent' says 'high'; there are the readings more, text"):
+    with pytest.raises(InputError, match="column 'accent' names 'high'; the readings are more, text"):
         align(table, tmp_path / "readings", text_column="accent", progress=False)
 
 

@@ -1,4 +1,4 @@
-"""Speakers stay on one side: of a split, of a later one with more clips, of a text or a corpus left out."""
+"""Each speaker is in one split: also when clips are added, and when a text or a corpus is left out."""
 
 import numpy as np
 import pandas as pd
@@ -9,12 +9,12 @@ from accentlib.corpora.splits import leave_one_group_out, split_by_speaker
 
 
 def people(**speakers: int) -> pd.DataFrame:
-    """Two clips for each of so many speakers of each accent."""
+    """Two clips of each speaker; the arguments are the numbers of speakers by accent."""
     rows = [(a, f"{a}{i}", clip) for a, n in speakers.items() for i in range(n) for clip in range(2)]
     return pd.DataFrame(rows, columns=["accent", "speaker", "clip"])
 
 
-def sides(table: pd.DataFrame, **kinds) -> dict[str, str]:
+def splits_of(table: pd.DataFrame, **kinds) -> dict[str, str]:
     return dict(zip(table["speaker"], split_by_speaker(table, **kinds), strict=True))
 
 
@@ -39,7 +39,7 @@ def test_accents_of_three_to_seven_speakers_train_with_all_but_two():
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_the_rule_holds_for_a_thousand_random_corpora(shared):
-    """Of each accent 12 to 28 % or one speaker validate and as many test, and no fewer train; nobody is in two."""
+    """Validation and test get 12 to 28 % of each accent (at least one speaker), training gets the most."""
     for k in range(500):
         rng = np.random.default_rng(k)
         accents, sizes = rng.integers(2, 9), rng.integers(3, 41, 8)
@@ -71,53 +71,51 @@ def test_each_accent_is_in_about_these_shares(seed):
             assert 0.7 * share * speakers - 1 < counts.loc[accent, part] < 1.3 * share * speakers + 1
 
 
-def test_a_speaker_keeps_the_side_when_clips_and_speakers_are_added():
+def test_a_speaker_keeps_the_split_when_clips_and_speakers_are_added():
     few, many = people(x=30, y=25), people(x=45, y=25, z=12)
     changed = 0
     for seed in range(10):
-        before = sides(few, seed=seed)
+        before = splits_of(few, seed=seed)
         clips = pd.concat([few, few.head(41), few.tail(7)]).sample(frac=1, random_state=1)
-        assert sides(clips, seed=seed) == before
-        after = sides(pd.concat([many, few]), seed=seed)
-        changed += sum(after[speaker] != side for speaker, side in before.items())
-        after = sides(many, seed=seed, dealt=before)
-        assert all(after[speaker] == side for speaker, side in before.items())
-    assert changed < 0.03 * 10 * 55  # without `dealt`, at most the few who were drawn near a border
-    assert sides(few, seed=2) != sides(few, seed=3)
+        assert splits_of(clips, seed=seed) == before
+        after = splits_of(pd.concat([many, few]), seed=seed)
+        changed += sum(after[speaker] != split for speaker, split in before.items())
+        after = splits_of(many, seed=seed, assigned=before)
+        assert all(after[speaker] == split for speaker, split in before.items())
+    assert changed < 0.03 * 10 * 55  # without `assigned`, at most the few who were drawn near a border
+    assert splits_of(few, seed=2) != splits_of(few, seed=3)
 
 
-def test_known_sides_are_kept_where_the_draw_would_move_a_speaker():
+def test_assigned_splits_are_kept_where_the_draw_would_move_a_speaker():
     table = people(x=3, y=3)
-    dealt = {"x0": "test", "x1": "test", "y2": "validation", "gone": "train"}
+    assigned = {"x0": "test", "x1": "test", "y2": "validation", "gone": "train"}
     for seed in range(20):
         try:
-            got = sides(table, seed=seed, dealt=dealt)
+            got = splits_of(table, seed=seed, assigned=assigned)
         except InputError as error:
-            assert "no way was found to have every accent in each split" in str(
-                error
-            )  # two parts, one speaker to fill them
+            assert "found no split with every accent" in str(error)  # one speaker of x is left for two splits
             continue
         raise AssertionError(got)
     table = people(x=4, y=3)
     for seed in range(20):
-        got = sides(table, seed=seed, dealt=dealt)
-        assert {s: got[s] for s in ("x0", "x1", "y2")} == {s: dealt[s] for s in ("x0", "x1", "y2")}
+        got = splits_of(table, seed=seed, assigned=assigned)
+        assert {s: got[s] for s in ("x0", "x1", "y2")} == {s: assigned[s] for s in ("x0", "x1", "y2")}
 
 
 def test_training_has_the_most_also_when_speakers_are_added_one_by_one():
     for seed in range(5):
-        dealt: dict[str, str] = {}
+        assigned: dict[str, str] = {}
         for speakers in range(3, 41):
             table = people(x=speakers, y=3 + speakers // 4)
-            now = sides(table, seed=seed, dealt=dealt)
-            assert now | dealt == now
+            now = splits_of(table, seed=seed, assigned=assigned)
+            assert now | assigned == now
             counts = pd.crosstab(table["accent"], table["speaker"].map(now)) / 2
             assert counts.shape == (2, 3) and counts.to_numpy().min() > 0
             assert (counts["train"] == counts.max(axis=1)).all(), (seed, speakers, counts)
-            dealt = now
+            assigned = now
 
 
-def test_voices_that_speak_every_accent_are_dealt_whole():
+def test_voices_with_every_accent_are_in_one_split():
     voices = pd.DataFrame([(a, f"v{i}") for a in "abcd" for i in range(6)], columns=["accent", "speaker"])
     for seed in range(20):
         voices["split"] = split_by_speaker(voices, seed=seed)
@@ -125,7 +123,7 @@ def test_voices_that_speak_every_accent_are_dealt_whole():
         assert set(voices["split"]) == {"train", "validation", "test"}
 
 
-def test_speakers_of_some_accents_each_are_never_the_last_that_is_moved_away():
+def test_moving_speakers_with_several_accents_leaves_every_accent_in_every_split():
     found = 0
     for k in range(100):
         rng = np.random.default_rng(k)
@@ -136,7 +134,7 @@ def test_speakers_of_some_accents_each_are_never_the_last_that_is_moved_away():
         try:
             table["split"] = split_by_speaker(table, seed=k)
         except InputError:
-            continue  # for some of these there is no such deal
+            continue  # some of these have no such split
         assert table.groupby("accent")["split"].nunique().min() == 3
         found += 1
     assert found >= 95

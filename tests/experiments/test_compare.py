@@ -6,8 +6,10 @@ import pytest
 from helpers import TINY, as_flags, write_corpus
 
 from accentlib.cli import main
-from accentlib.config import POOLINGS
-from accentlib.experiments.compare import comparison_table, eer_change
+from accentlib.config import POOLINGS, Config, InputError
+from accentlib.experiments.compare import compare, comparison_table, eer_change
+from accentlib.experiments.grid import check_budget
+from accentlib.training.validation import Validation
 
 FLAGS = as_flags(TINY | {"max_epochs": 1})
 
@@ -27,9 +29,9 @@ def test_compare_trains_each_pooling_with_each_seed_and_goes_on(tmp_path, capsys
     assert (out_dir / "comparison.png").stat().st_size > 5000
     out, err = capsys.readouterr()
     assert "chance 33.3%" in out and "6 unseen speakers" in out and "± " in out
-    assert err.count("DoubleMHA, seed 1") == 1  # the first seed was not trained again
+    assert err.count(f"training in {out_dir / 'DoubleMHA-1'}\n") == 1  # the first seed was not trained again
     assert main([*argv, "1", "--learning_rate", "1"]) == 2
-    assert "was made with learning_rate 0.003, not 1.0" in capsys.readouterr().err
+    assert "were made with learning_rate 0.003, not 1.0" in capsys.readouterr().err
 
 
 def test_the_table_and_the_change_by_hand():
@@ -46,3 +48,40 @@ def test_the_table_and_the_change_by_hand():
     change = eer_change(pd.DataFrame(rows))
     assert change.loc["Attention", "mean"] == pytest.approx(-(0.5 + 0.25) / 2)
     assert change.loc["MHA", "mean"] == pytest.approx((0 + 0.5) / 2)
+
+
+def test_a_budget_of_version_0_1_is_accepted_under_its_old_names(tmp_path):
+    config, file = Config.laptop(), tmp_path / "budget.json"
+    check_budget(file, tmp_path, config, folds=4)
+    text = file.read_text()
+    for new, old in {
+        "channels": "kernel_size",
+        "heads": "heads_number",
+        "phone_weight": "sound_weight",
+    }.items():
+        text = text.replace(f'"{new}"', f'"{old}"')
+    file.write_text(text)
+    check_budget(file, tmp_path, config, folds=4)
+    assert file.read_text() == text and "kernel_size" in text
+    with pytest.raises(InputError, match="were made with channels 64, not 32; name another --out_dir"):
+        check_budget(file, tmp_path, config.replace(channels=32), folds=4)
+
+
+def test_a_stopped_cell_goes_on_and_a_finished_one_is_not_trained_again(tmp_path, tiny, monkeypatch):
+    data = write_corpus(tmp_path / "corpus", speakers=5, clips=2)
+    options = {"seeds": [1], "poolings": ["MHA"], "progress": False}
+    full = compare(data, tiny, tmp_path / "full", **options).drop(columns="seconds")
+    measure, out_dir = Validation.measure, tmp_path / "stopped"
+
+    def stop(self, model):
+        if (out_dir / "MHA-1" / "last.pt").is_file():
+            raise KeyboardInterrupt
+        return measure(self, model)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Validation, "measure", stop)
+        compare(data, tiny, out_dir, **options)
+    assert not (out_dir / "comparison.csv").exists()
+    for _ in range(2):
+        rows = compare(data, tiny, out_dir, **options)
+        assert len(rows) == 1 and rows.drop(columns="seconds").equals(full)

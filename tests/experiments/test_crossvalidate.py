@@ -12,7 +12,7 @@ from helpers import RATE, TINY, as_flags, tone, write_corpus
 
 from accentlib.cli import main
 from accentlib.config import Config, InputError
-from accentlib.corpora.splits import deal_folds, fold_splits
+from accentlib.corpora.splits import assign_folds, fold_splits
 from accentlib.corpora.table import read_corpus
 from accentlib.embeddings.calibration import (
     RIGHT_WHEN_SURE,
@@ -29,7 +29,7 @@ from accentlib.embeddings.metrics import (
     reliability,
     speaker_interval,
 )
-from accentlib.experiments.baselines import phone_statistics, reading_predictions
+from accentlib.experiments.baselines import classical_predictions, phone_statistics, reading_predictions
 from accentlib.experiments.crossvalidate import by_speaker, cross_validate, figures_of, report_figures
 from accentlib.network.accent_net import AccentNet
 from accentlib.network.checkpoint import load_model, read_checkpoint, save_calibrated, save_checkpoint
@@ -47,7 +47,7 @@ def people(speakers: int = 40, clips: int = 3) -> pd.DataFrame:
 
 def test_folds_share_no_speaker_and_test_everyone_once():
     table = people(50)
-    folds = deal_folds(table, 5)
+    folds = assign_folds(table, 5)
     assert (folds.groupby(table["speaker"]).nunique() == 1).all()
     assert (pd.crosstab(table["accent"], folds) == 3 * 5).all(
         axis=None
@@ -122,7 +122,7 @@ def test_folds_that_cannot_be_are_refused_before_anything_is_computed(tmp_path, 
 
 
 def test_an_accent_that_shared_speakers_keep_out_of_a_split_is_named():
-    """Folds are dealt by a speaker's first accent, so nothing spreads those of z, who all speak x first."""
+    """Folds are assigned by a speaker's first accent, so nothing spreads those of z, who all speak x first."""
     table = accents(x=12, y=12)
     table = pd.concat([table, table.head(3).assign(accent="z", path=["p", "q", "r"])], ignore_index=True)
     message = "fold .: no speaker of accent 'z' is in the .* split, because speakers have several accents"
@@ -141,7 +141,7 @@ def test_sixteen_speakers_are_cross_validated_from_the_command_line(tmp_path, ca
     argv = ["crossvalidate", "--data", str(tmp_path / "corpus"), "--out_dir", str(tmp_path / "cv"), *flags]
     assert main([*argv, "--folds", "4", "--final"]) == 0
     out, err = capsys.readouterr()
-    assert "12 unseen speakers, 3 accents" in out and "nan" not in out and "warning" not in err.lower()
+    assert "3 accents, 12 unseen speakers" in out and "nan" not in out and "warning" not in err.lower()
     assert not recwarn.list
     figures = json.loads((tmp_path / "cv" / "crossvalidation.json").read_text())
     assert {"network", "svm_log_mel"} < set(figures["speaker"])
@@ -361,6 +361,31 @@ def test_phones_are_compared_with_the_same_sounds_of_others():
     assert (reading_predictions(log_mels, train, test, shuffled, config) == test["accent"]).mean() < 0.9
 
 
+def test_clips_are_known_by_their_ids(tmp_path):
+    """Two ids may share a file; phones and features belong to the id."""
+    config = Config(sample_rate=RATE)
+    table = accents(x=6, y=6)
+    log_mels, phones = readings_of(table, config)
+    plain = reading_predictions(log_mels, table, table, phones, config)
+    simple = classical_predictions(log_mels, table, table)
+    shared = table.assign(id=table["path"], path="one.wav")
+    phones = phones.assign(id=phones["path"], path="one.wav")
+    assert (reading_predictions(log_mels, shared, shared, phones, config) == plain).all()
+    again = classical_predictions(log_mels, shared, shared)
+    assert simple.keys() == again.keys() and all((simple[name] == again[name]).all() for name in simple)
+
+
+def test_predictions_have_ids_where_the_corpus_has(tmp_path, tiny):
+    corpus = write_corpus(tmp_path / "corpus", speakers=4, clips=1)
+    table = pd.read_csv(corpus / "manifest.csv").drop(columns="split")
+    table["id"] = table["path"]  # in the manifest beside absolute paths, so other than the paths
+    table.to_csv(corpus / "manifest.csv", index=False)
+    options = {"folds": 4, "tested": [0], "progress": False}
+    predictions, _ = cross_validate(corpus, tiny.replace(max_epochs=1), tmp_path / "cv", **options)
+    assert list(predictions)[:3] == ["id", "path", "speaker"] and set(predictions["id"]) <= set(table["id"])
+    assert (predictions["id"] == [path.rsplit("/", 1)[1] for path in predictions["path"]]).all()
+
+
 def test_a_cross_validation_that_loses_to_a_baseline_says_so_first():
     rows = [
         {"unit": unit, "method": method, "path": f"{a}{s}", "speaker": f"{a}{s}", "accent": a, "predicted": predicted(a),
@@ -371,9 +396,8 @@ def test_a_cross_validation_that_loses_to_a_baseline_says_so_first():
     figures = figures_of(pd.DataFrame(rows))
     assert figures["worse_than_baseline"] is True
     text = report_figures(figures).splitlines()
-    assert (
-        text[0] == "of a clip, worse than SVM on MFCC statistics: 50.0 against 100.0%; do not use this model"
-    )
+    said = "by clip, worse than SVM on MFCC statistics on the same split: 50.0 against 100.0%; do not use this model"
+    assert text[0].startswith(said)
     figures["clip"]["network"]["balanced_accuracy"] = figures["speaker"]["network"]["balanced_accuracy"] = 1.0
     assert "worse" not in report_figures(figures)
 
@@ -399,7 +423,7 @@ def test_cross_validation_from_the_command_line(tmp_path, capsys):
     argv = ["crossvalidate", "--data", str(corpus), "--out_dir", str(tmp_path / "cv"), "--folds", "2", *flags]
     assert main([*argv, "--seeds", "1", "2", "--final"]) == 0
     text = capsys.readouterr().out
-    assert "54 unseen speakers, 3 accents; chance 33.3%;" in text and "network" in text
+    assert "3 accents, 54 unseen speakers; chance 33.3%;" in text and "network" in text
     predictions = pd.read_csv(tmp_path / "cv" / "predictions.csv")
     figures = json.loads((tmp_path / "cv" / "crossvalidation.json").read_text())
     assert figures == figures_of(predictions)
@@ -416,7 +440,7 @@ def test_cross_validation_from_the_command_line(tmp_path, capsys):
     assert main([*argv, "--seeds", "1", "2"]) == 0  # nothing is trained again
     assert stamps == {p: p.stat().st_mtime_ns for p in (tmp_path / "cv").rglob("best.pt")}
     assert main([*argv, "--dropout", "0.5"]) == 2
-    assert "was made with dropout 0.0, not 0.5" in capsys.readouterr().err
+    assert "were made with dropout 0.0, not 0.5" in capsys.readouterr().err
     with pytest.raises(InputError, match="give --readings"):
         cross_validate(corpus, Config.laptop(phone_weight=1.0), tmp_path / "other")
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from importlib import resources
 
 import numpy as np
@@ -46,7 +47,7 @@ def decoded(url: str) -> io.BytesIO:
     return io.BytesIO(base64.b64decode(url.split(",", 1)[1]))
 
 
-def test_every_point_has_its_own_words_sound_and_attention(tmp_path, corpus_dir, model):
+def test_every_point_has_its_own_words_audio_and_attention(tmp_path, corpus_dir, model):
     for weights in model.pooling.parameters():
         weights.data *= 50  # or an untrained network attends to all alike, and any column would do
     table = read_corpus(corpus_dir)
@@ -56,30 +57,51 @@ def test_every_point_has_its_own_words_sound_and_attention(tmp_path, corpus_dir,
     for i in (0, 7, len(table) - 1):
         clip, row = said["clips"][i], table.iloc[i]
         assert (clip["accent"], clip["speaker"], clip["split"]) == (row.accent, row.speaker, row.split)
-        assert clip["heard as"] == answers.accents[i]
+        assert clip["predicted"] == answers.accents[i]
         assert clip["probability"] == pytest.approx(answers.probabilities[i].max(), abs=1e-3)
-        wave, rate = sf.read(decoded(clip["sound"]))
+        wave, rate = sf.read(decoded(clip["audio"]))
         assert rate == RATE and len(wave) / rate == pytest.approx(clip["seconds"], abs=0.05)
         frames = frame_attention(model, file_log_mel(row.path, model.config))[:, -1]
         np.testing.assert_allclose(np.repeat(clip["attention"], 16)[: len(frames)], frames, atol=0.006)
         for name in ("accent", "speaker", "split"):
             group = said["groups"][name]
             assert group["kinds"][group["of"][i]] == row[name]
-        right = said["groups"]["right or wrong"]
-        assert right["kinds"][right["of"][i]] == ("right" if clip["heard as"] == row.accent else "wrong")
+        correct = said["groups"]["correct"]
+        assert correct["kinds"][correct["of"][i]] == (
+            "correct" if clip["predicted"] == row.accent else "wrong"
+        )
     for place in said["places"].values():
         assert len(place["x"]) == len(place["y"]) == len(table) and f"n = {len(table)}" in place["caption"]
 
 
-def test_a_model_of_other_accents_is_neither_right_nor_wrong(tmp_path, corpus_dir, tiny):
+def test_a_model_of_other_accents_is_neither_correct_nor_wrong(tmp_path, corpus_dir, tiny):
     accent_map(AccentNet(tiny, ["a", "b"]).eval(), read_corpus(corpus_dir), tmp_path / "map.html")
-    assert set(content(tmp_path / "map.html")["groups"]) == {"accent", "heard as", "speaker", "split"}
+    assert set(content(tmp_path / "map.html")["groups"]) == {"accent", "predicted", "speaker", "split"}
 
 
 def test_a_network_without_attention_has_a_map(tmp_path, corpus_dir, tiny):
     model = AccentNet(tiny.replace(pooling_method="Statistics"), ["high", "low", "middle"]).eval()
     accent_map(model, read_corpus(corpus_dir).head(5), tmp_path / "map.html")
     assert all("attention" not in clip for clip in content(tmp_path / "map.html")["clips"])
+
+
+def test_clips_of_one_file_are_points_of_their_own(tmp_path, corpus_dir, model):
+    table = read_corpus(corpus_dir).head(6)
+    table["path"] = table["path"].iloc[0]
+    table["id"] = [f"clip {i}" for i in range(6)]
+    assert accent_map(model, table, tmp_path / "map.html") == {}
+    said = content(tmp_path / "map.html")
+    assert [clip["name"] for clip in said["clips"]] == table["id"].tolist()
+    assert [clip["accent"] for clip in said["clips"]] == table["accent"].tolist()
+    assert len(said["places"]["PCA"]["x"]) == 6 and len({clip["picture"] for clip in said["clips"]}) == 1
+
+
+def test_without_bokeh_the_map_says_what_to_install(tmp_path, model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bokeh", None)
+    monkeypatch.setattr("accentlib.interactive.map_page.infer", lambda *_: pytest.fail("work was done"))
+    with pytest.raises(InputError, match=r"^the map needs Bokeh: pip install 'accentlib\[map\]'$"):
+        accent_map(model, pd.DataFrame({"path": ["a.wav"]}), tmp_path / "map.html")
+    assert not (tmp_path / "map.html").exists()
 
 
 @pytest.mark.parametrize("clips", [1, 2, 3])
@@ -90,16 +112,16 @@ def test_few_clips_have_a_map_without_tsne(tmp_path, corpus_dir, model, clips):
     assert np.isfinite(places["PCA"]["x"] + places["PCA"]["y"]).all()
 
 
-def test_beyond_the_limit_sounds_are_linked_relative_to_the_page(tmp_path, model):
+def test_beyond_the_limit_clips_are_linked_relative_to_the_page(tmp_path, model):
     data = write_corpus(tmp_path / "my data #1%", speakers=3, clips=1)
     page = tmp_path / "pages" / "map.html"
     accent_map(model, read_corpus(data), page, megabytes=0)
-    assert not any("sound" in clip for clip in content(page)["clips"])
+    assert not any("audio" in clip for clip in content(page)["clips"])
     limit = page.stat().st_size + 20_000
     accent_map(model, read_corpus(data), page, megabytes=limit / 1e6)
     assert limit - 10_000 < page.stat().st_size <= limit
     clips = content(page)["clips"]
-    assert "sound" in clips[0] and "sound" not in clips[-1] and "picture" not in clips[-1]
+    assert "audio" in clips[0] and "audio" not in clips[-1] and "picture" not in clips[-1]
     from urllib.parse import unquote
 
     linked = [page.parent / unquote(clip["link"]) for clip in clips if "link" in clip]
@@ -188,14 +210,14 @@ def test_the_shipped_models_know_their_training_clips(bundled):
     assert len(load_model().trained_on) == 336
 
 
-def test_nothing_readable_is_said(tmp_path, model, corpus_dir):
+def test_no_readable_clip_is_an_error(tmp_path, model, corpus_dir):
     table = read_corpus(corpus_dir).head(2).assign(path=[str(tmp_path / "a.wav"), str(tmp_path / "b.wav")])
     with pytest.raises(InputError, match=r"no clip could be read: .*a\.wav"):
         accent_map(model, table, tmp_path / "map.html")
     assert not (tmp_path / "map.html").exists()
 
 
-def test_features_without_audio_have_points_without_sound(tmp_path, lists):
+def test_features_without_audio_have_points_without_audio(tmp_path, lists):
     config = Config(**(TINY | {"sample_rate": RATE}))
     wave = tone(300)
     for name in "abcde":
@@ -207,7 +229,7 @@ def test_features_without_audio_have_points_without_sound(tmp_path, lists):
     table = table.assign(accent=list("xyxyx"), speaker=list("abcde"))
     accent_map(AccentNet(config, ["x", "y"]).eval(), table, tmp_path / "map.html")
     clips = content(tmp_path / "map.html")["clips"]
-    assert "picture" in clips[0] and "sound" not in clips[0] and "sound" in clips[1]
+    assert "picture" in clips[0] and "audio" not in clips[0] and "audio" in clips[1]
 
 
 def test_a_new_point_lies_with_its_like():

@@ -1,4 +1,4 @@
-"""What the recorder gives to Python, without a browser (tests/browser has one), and the reader's answers."""
+"""What the recorder passes to Python, without a browser (tests/browser has one), and the reader's answers."""
 
 import numpy as np
 import pytest

@@ -18,7 +18,7 @@ from accentlib.config import Config, InputError
 from accentlib.features.log_mel import file_log_mel, log_mel
 from accentlib.network.checkpoint import load_model, read_checkpoint
 from accentlib.published.lists import label_corpus, read_label_names, read_pairs
-from accentlib.published.pickles import read_features, read_made, read_pickle
+from accentlib.published.pickles import MARK, read_made, read_made_with, read_pickle
 
 
 def test_features_are_pickled_beside_the_audio_as_published(lists):
@@ -29,7 +29,7 @@ def test_features_are_pickled_beside_the_audio_as_published(lists):
         wave, rate = sf.read(lists / "audio" / f"{name}.wav", dtype="float32")
         assert features.shape[0] == 80 and features.dtype == np.float32
         np.testing.assert_allclose(features, log_mel(wave, rate).T, atol=1e-6)
-        np.testing.assert_array_equal(read_features(path), features.T)
+        np.testing.assert_array_equal(read_made_with(path, Config()), features.T)
         assert read_made(path)["sample_rate"] == RATE
 
 
@@ -52,6 +52,33 @@ def test_both_spellings_of_a_list_and_only_what_changed_is_extracted_again(tmp_p
     assert read_made(audio[0].with_suffix(".pickle"))["n_fft"] == 2048
 
 
+def test_features_of_version_0_1_count_as_unchanged(tmp_path, capsys):
+    """They note the window and the hop under other names."""
+    sf.write(tmp_path / "a.wav", tone(300), RATE)
+    (tmp_path / "files.lst").write_text(f"{tmp_path}/a\n")
+    argv = ["features", "-i", str(tmp_path / "files.lst")]
+    assert main(argv) == 0 and "1 file extracted" in capsys.readouterr().err
+    file = tmp_path / "a.pickle"
+    renamed = (
+        file.read_bytes().replace(b"window_seconds", b"win_length").replace(b"hop_seconds", b"hop_length")
+    )
+    file.write_bytes(renamed)
+    assert read_made(file)["win_length"] == 0.025 and "window_seconds" not in read_made(file)
+    assert main(argv) == 0 and "0 files extracted, 1 unchanged" in capsys.readouterr().err
+    assert file.read_bytes() == renamed
+    assert read_made_with(file, Config(sample_rate=RATE)).shape[1] == 80
+    with pytest.raises(InputError, match="was made with hop_seconds 0.01, not 0.02"):
+        read_made_with(file, Config(hop_seconds=0.02))
+    assert main([*argv, "--hop_seconds", "0.02"]) == 0 and "1 file extracted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("note", [b"", b"{", b"[1]", b"3", b"\xff", b"[" * 3_000])
+def test_a_damaged_note_counts_as_none(tmp_path, note):
+    (tmp_path / "a.pickle").write_bytes(pickle.dumps(np.ones((80, 3))) + MARK + note)
+    assert read_made(tmp_path / "a.pickle") == {}
+    assert read_made_with(tmp_path / "a.pickle", Config()).shape == (3, 80)
+
+
 def test_a_list_of_48_khz_files_says_what_to_do_and_then_does_it(tmp_path, capsys):
     sf.write(tmp_path / "a.wav", tone(300, 0.6, 48_000), 48_000)
     (tmp_path / "files.lst").write_text(f"{tmp_path}/a\n")
@@ -62,7 +89,7 @@ def test_a_list_of_48_khz_files_says_what_to_do_and_then_does_it(tmp_path, capsy
         in (capsys.readouterr().err)
     )
     assert main([*argv, "--sample_rate", "16000"]) == 0
-    assert read_features(tmp_path / "a.pickle").shape == (57, 80)
+    assert read_made_with(tmp_path / "a.pickle", Config()).shape == (57, 80)
     assert main([*argv, "--n_fft", "2048"]) == 0  # at the file's own rate, as published
     assert read_made(tmp_path / "a.pickle")["sample_rate"] == 48_000
 
@@ -86,7 +113,7 @@ def test_a_pickle_of_my_own_beside_the_audio_is_not_written_over(tmp_path, capsy
     os.utime(tmp_path / "a.pickle", (1, 1))
     (tmp_path / "files.lst").write_text(f"{tmp_path}/a\n")
     assert main(["features", "-i", str(tmp_path / "files.lst")]) == 1
-    assert "a.pickle: holds no features; it is not written over" in capsys.readouterr().err
+    assert "a.pickle: holds no features; it is not overwritten" in capsys.readouterr().err
     assert (tmp_path / "a.pickle").read_bytes() == mine
 
 
@@ -117,7 +144,7 @@ def test_both_published_layouts_are_read_whatever_the_protocol(tmp_path, protoco
         "fortran": x.T.copy().T,
     }
     (tmp_path / "a.pickle").write_bytes(pickle.dumps(made[kind], protocol=protocol))
-    result = read_features(tmp_path / "a.pickle")
+    result = read_made_with(tmp_path / "a.pickle", Config())
     np.testing.assert_array_equal(result, x.T)
     assert result.dtype == np.float32 and result.flags.c_contiguous
 
@@ -128,7 +155,7 @@ def test_a_pickle_of_numpy_1_is_read(tmp_path):
     )
     assert b"numpy.core" in old
     (tmp_path / "a.pickle").write_bytes(old)
-    assert read_features(tmp_path / "a.pickle").shape == (3, 80)
+    assert read_made_with(tmp_path / "a.pickle", Config()).shape == (3, 80)
 
 
 class Evil:
@@ -178,7 +205,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
 def test_features_of_another_kind_are_refused(tmp_path, content, message):
     (tmp_path / "a.pickle").write_bytes(pickle.dumps(content))
     with pytest.raises(InputError, match=f"a.pickle: {message}"):
-        read_features(tmp_path / "a.pickle")
+        read_made_with(tmp_path / "a.pickle", Config())
 
 
 def test_what_is_extracted_is_what_is_trained_on(lists, tmp_path):
@@ -218,7 +245,6 @@ def test_a_run_in_the_published_style_leaves_configuration_checkpoints_and_tenso
     board.Reload()
     tags = board.Tags()
     assert {"loss", "learning_rate", "macro_f1", "accuracy", "balanced_accuracy"} <= set(tags["scalars"])
-    assert tags["images"] == ["confusion"]
     wav, pickled = str(lists / "audio/low_1_0.wav"), str(lists / "audio/low_1_0.pickle")
     capsys.readouterr()
     assert main(["predict", "--checkpoint", str(newest), wav, pickled]) == 0

@@ -107,7 +107,7 @@ def test_training_with_it_goes_on_after_a_break_as_if_it_had_none(tmp_path, corp
 
 def test_label_files_do_not_say_who_speaks(tmp_path, corpus_dir, tiny):
     table = read_corpus(corpus_dir).drop(columns="speaker")
-    with pytest.raises(InputError, match="clips_per_speaker needs to know who speaks"):
+    with pytest.raises(InputError, match="clips_per_speaker needs a column speaker"):
         Trainer(table, tiny.replace(clips_per_speaker=2), tmp_path, progress=False)
 
 

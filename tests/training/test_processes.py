@@ -13,7 +13,6 @@ from accentlib.config import Config, InputError
 from accentlib.corpora.table import read_corpus
 from accentlib.network.checkpoint import load_model, read_checkpoint
 from accentlib.training.loop import Trainer
-from accentlib.training.processes import check_shares
 from accentlib.training.windows import EpochSampler
 
 # clips are longer than the window, for padding counts in batch norm; and nothing is drawn by each process itself
@@ -29,12 +28,12 @@ data, out, config = sys.argv[1:]
 distributed.connect()
 trainer = Trainer(read_corpus(data), Config.laptop(**eval(config)), out, progress=False)
 for batch in trainer.loader:
-    trainer.forward_backward(*batch)
+    trainer.loss(batch).backward()
     break
 if distributed.rank() == 0:
     norms = {k: v for k, v in trainer.model.state_dict().items() if "running" in k}
     torch.save([{k: v.grad for k, v in trainer.model.named_parameters()}, norms], out + "/gradients.pt")
-distributed.wait()
+distributed.gather(None)
 distributed.disconnect()
 """
 
@@ -58,7 +57,7 @@ def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(tmp_path, 
     assert done.returncode == 0, done.stderr
     gradients, norms = torch.load(tmp_path / "gradients.pt")
     trainer = Trainer(read_corpus(corpus_dir), Config.laptop(**ALONE), tmp_path / "one", progress=False)
-    trainer.forward_backward(*next(iter(trainer.loader)))
+    trainer.loss(next(iter(trainer.loader))).backward()
     for name, weight in trainer.model.named_parameters():
         scale = weight.grad.abs().max()
         assert (gradients[name] - weight.grad).abs().max() <= 2e-4 * scale + 1e-7, name
@@ -105,8 +104,8 @@ def test_the_shares_of_a_batch_are_disjoint_and_together_the_batch(monkeypatch, 
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch, tiny):
-    monkeypatch.setattr("accentlib.training.processes.world_size", lambda: 3)
-    with pytest.raises(InputError, match="batch_size 8 cannot be shared by 3 processes"):
-        check_shares(tiny, 40)
+    monkeypatch.setattr("accentlib.training.windows.world_size", lambda: 3)
+    with pytest.raises(InputError, match="3 processes cannot share a batch_size of 8"):
+        EpochSampler([0] * 40, tiny)
     with pytest.raises(InputError, match="5 training clips do not fill a batch_size of 9"):
-        check_shares(tiny.replace(batch_size=9), 5)
+        EpochSampler([0] * 5, tiny.replace(batch_size=9))

@@ -2,12 +2,15 @@
 
 import math
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import soundfile as sf
 import torch
-from helpers import RATE, TINY, write_corpus
+from helpers import RATE, TINY, tone, write_corpus
 
 from accentlib.config import Config, InputError
 from accentlib.corpora.table import read_corpus
@@ -18,6 +21,8 @@ from accentlib.features.log_mel import file_log_mel, normalise
 from accentlib.network.checkpoint import load_model, read_checkpoint, save_checkpoint
 from accentlib.training.loop import Trainer, train
 from accentlib.training.schedule import averaging, cosine_rate, make_optimizer
+from accentlib.training.validation import Validation
+from accentlib.training.windows import WindowDataset
 
 
 def weights(path, part="model"):
@@ -58,14 +63,12 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
         pass
 
     first = Trainer(table, config, tmp_path / "parts", progress=False)
-    update = first.update
 
-    def stop_later(updates):
+    def stop_later(*_):
         if first.step == stop_after:
             raise Stopped  # in the middle of things, as SIGKILL would
-        update(updates)
 
-    first.update = stop_later
+    first.optimizer.register_step_pre_hook(stop_later)
     with pytest.raises(Stopped):
         first.train()
     torch.manual_seed(99)
@@ -98,7 +101,7 @@ def test_accumulated_gradients_are_those_of_one_large_batch(tmp_path, corpus_dir
     lengths = torch.full((8,), 40)
     grad = trainer.model.fc1.weight
     for half in (slice(0, 4), slice(4, 8)):
-        trainer.forward_backward(x[half], lengths[half], targets[half])
+        (trainer.loss((x[half], lengths[half], targets[half], None)) / 2).backward()
     accumulated = grad.grad.clone()
     trainer.optimizer.zero_grad()
     trainer.model(x, lengths, targets)[1].backward()
@@ -192,8 +195,6 @@ def test_predictions_and_embeddings_of_files_waves_and_tables_agree(trained, cor
     table = table[table["split"] == "test"].reset_index(drop=True)
     predicted = predict(model, table)
     assert predicted["probability"].between(1 / 3, 1).all()
-    import soundfile as sf
-
     waves = [sf.read(path) for path in table["path"]]
     np.testing.assert_allclose(embed(model, waves), embed(model, list(table["path"])), atol=1e-4)
     stereo = np.stack([waves[0][0]] * 2, axis=1)
@@ -298,3 +299,35 @@ def test_a_missing_clip_or_column_is_said_to_a_library_user(tmp_path, corpus_dir
         with pytest.raises(InputError, match="the table of clips lacks the column"):
             train(wrong, config, tmp_path / "none", progress=False)
     assert not (tmp_path / "none").exists()
+
+
+def test_without_tensorboard_it_trains_and_prints_how_to_get_curves(
+    tmp_path, corpus_dir, tiny, monkeypatch, capsys
+):
+    for name in ("tensorboard", "torch.utils.tensorboard"):
+        monkeypatch.setitem(sys.modules, name, None)
+    Trainer(read_corpus(corpus_dir), tiny, tmp_path).train()
+    assert capsys.readouterr().err.count("`pip install 'accentlib[tensorboard]'` gives training curves") == 1
+    assert (tmp_path / "best.pt").exists() and not (tmp_path / "tensorboard").exists()
+
+
+def test_two_ids_that_share_a_file_are_two_clips(tmp_path, tiny):
+    """Features and phones belong to the id; the path is only opened."""
+    table = pd.DataFrame({"id": ["early", "late"], "path": "talk.wav", "accent": ["low", "high"]})
+    rng = np.random.default_rng(0)
+    store = {"early": rng.normal(size=(90, 80)), "late": rng.normal(size=(60, 80))}
+
+    class Phones:
+        def frames(self, clip, frames):
+            return np.full(frames, list(store).index(clip))
+
+    data = WindowDataset(store, table, ["high", "low"], tiny.replace(speed_range=0.0), Phones())
+    for i, clip in enumerate(table["id"]):
+        window, target, numbers = data[(0, i, 200)]
+        assert len(window) == len(store[clip]) and target == 1 - i and set(numbers) == {i}
+    sf.write(tmp_path / "talk.wav", tone(300, 1.0), RATE)
+    augmented = table.assign(path=str(tmp_path / "talk.wav"))
+    data = WindowDataset({}, augmented, ["high", "low"], tiny.replace(wave_augment=True))
+    assert data[(0, 1, 30)][0].shape == (30, 80)
+    validation = Validation(store, table.assign(split="validation"), None, tiny)
+    assert validation.ids == ["early", "late"] and [len(x) for x in validation.log_mels] == [90, 60]

@@ -1,4 +1,4 @@
-// What the page does beyond Bokeh's points: colours, legend, keys, and the clip that was chosen.
+// What the page adds to Bokeh's points: colours, legend, keys, and the chosen clip.
 "use strict";
 (async () => {
   const element = (id) => document.getElementById(id);
@@ -12,19 +12,20 @@
     star: "M8 0l2 6h6l-5 4 2 6-5-4-5 4 2-6-5-4h6z", inverted_triangle: "M8 14l7-12H1z", plus: "M6 1h4v5h5v4h-5v5H6v-5H1V6h5z",
     hex: "M4 2h8l4 6-4 6H4L0 8z", asterisk: "M7 0h2v16H7zM0 7h16v2H0z", x: "M3 1l5 5 5-5 2 2-5 5 5 5-2 2-5-5-5 5-2-2 5-5-5-5z",
   };
-  const hidden = new Set(); // kinds of the present colouring that are not shown
+  const marker = (i) => Object.keys(shapes)[i % 10];
+  const hidden = new Set(); // hidden kinds of the current colouring
 
   function colour() {
     const group = groups[element("colour").value];
     points.data.colour = group.of.map((i) => group.colours[i]);
-    points.data.marker = group.of.map((i) => group.markers[i]);
+    points.data.marker = group.of.map(marker);
     points.change.emit();
     hidden.clear();
     element("legend").replaceChildren(...group.kinds.map((kind, i) => {
       const button = document.createElement("button");
       button.type = "button";
       button.setAttribute("aria-pressed", "true");
-      button.innerHTML = `<svg viewBox="0 0 16 16" aria-hidden="true"><path d="${shapes[group.markers[i]]}" fill="${group.colours[i]}"/></svg>`;
+      button.innerHTML = `<svg viewBox="0 0 16 16" aria-hidden="true"><path d="${shapes[marker(i)]}" fill="${group.colours[i]}"/></svg>`;
       const count = group.of.filter((j) => j === i).length;
       button.append(`${kind} (${count})`);
       button.addEventListener("click", () => {
@@ -38,8 +39,7 @@
   }
 
   function filter() {
-    const group = groups[element("colour").value];
-    shown.booleans = group.of.map((i) => !hidden.has(i));
+    shown.booleans = groups[element("colour").value].of.map((i) => !hidden.has(i));
   }
 
   function project() {
@@ -64,7 +64,7 @@
     if (clip.picture) picture.src = clip.picture;
     element("seconds").textContent = `${clip.seconds} s`;
     element("legend-attention").textContent = steps.length
-      ? "Bright: where the network listens. White line: its attention, all heads together."
+      ? "Bright: frames that the network attends to. White line: its attention, all heads together."
       : "This network pools without attention.";
   }
 
@@ -75,27 +75,27 @@
       const clip = clips[index];
       element("hint").hidden = true;
       element("details").hidden = false;
-      element("file").textContent = clip.file;
+      element("name").textContent = clip.name;
       element("words").textContent = [clip.accent, `speaker ${clip.speaker}`, clip.split].filter(Boolean).join(" · ");
-      element("answer").textContent = `Heard as ${clip["heard as"]}, probability ${Math.round(100 * clip.probability)} %`;
-      element("trouble").textContent = clip.sound ? "" : clip.link
-        ? "There was no room for this clip in the page: its sound is played from its file."
-        : "There is no recording of this clip, only its features.";
+      element("answer").textContent = `Predicted: ${clip.predicted}, probability ${Math.round(100 * clip.probability)} %`;
+      element("trouble").textContent = clip.audio ? "" : clip.link
+        ? "The page has no room for this clip: it is played from its file."
+        : "This clip has no recording, only features.";
       draw(clip);
-      element("sound").hidden = !(clip.sound ?? clip.link);
-      if (element("sound").hidden) element("sound").removeAttribute("src");
-      else element("sound").src = clip.sound ?? clip.link;
+      element("audio").hidden = !(clip.audio ?? clip.link);
+      if (element("audio").hidden) element("audio").removeAttribute("src");
+      else element("audio").src = clip.audio ?? clip.link;
     }
     points.selected.indices = [index];
-    if (play && !element("sound").hidden) {
-      element("sound").currentTime = 0;
-      element("sound").play().catch(() => {}); // what is wrong, the element's error event says
+    if (play && !element("audio").hidden) {
+      element("audio").currentTime = 0;
+      element("audio").play().catch(() => {}); // the error event tells what is wrong
     }
   }
 
-  // The nearest shown point whose direction is within 45 degrees of the key's. No point is out of reach: each press of
-  // the key nearest to its direction shortens |x| + |y| to it. The shifts, below the page's four decimals, put points of
-  // one place, or at exactly 45 degrees, in one direction each.
+  // The nearest shown point within 45 degrees of the key's direction. Every point can be reached: each press of the key
+  // nearest to its direction shortens |x| + |y| to it. The shifts, below the page's four decimals, put coinciding points
+  // and points at exactly 45 degrees in one direction each.
   function beside(dx, dy) {
     const { x, y } = points.data;
     const free = clips.map((_, i) => i).filter((i) => shown.booleans[i]);
@@ -120,23 +120,23 @@
     } else return;
     event.preventDefault();
   });
-  figure.on_event("tap", ({ x, y }) => { // by now Bokeh has selected all points under the pointer
+  figure.on_event("tap", ({ x, y }) => { // Bokeh has already selected all points under the pointer
     const far = (i) => Math.hypot(points.data.x[i] - x, points.data.y[i] - y);
     const [index] = [...points.selected.indices].sort((i, j) => far(i) - far(j));
     if (index !== undefined) choose(index, true);
   });
-  element("sound").addEventListener("error", () => {
+  element("audio").addEventListener("error", () => {
     element("trouble").textContent = clips[chosen].link
-      ? `The file ${decodeURIComponent(clips[chosen].link)} is not there, or this browser cannot play it.`
-      : "This browser cannot play Opus in Ogg; another one can.";
+      ? `The file ${decodeURIComponent(clips[chosen].link)} is missing, or this browser cannot play it.`
+      : "This browser cannot play Opus in Ogg; try another one.";
   });
-  element("sound").addEventListener("timeupdate", () => {
-    element("now").style.left = `${(100 * element("sound").currentTime) / clips[chosen].seconds}%`;
+  element("audio").addEventListener("timeupdate", () => {
+    element("now").style.left = `${(100 * element("audio").currentTime) / clips[chosen].seconds}%`;
   });
 
-  points.data.file = clips.map((clip) => clip.file);
+  points.data.name = clips.map((clip) => clip.name);
   points.data.words = clips.map((clip) => [clip.accent, clip.speaker, clip.split].filter(Boolean).join(", "));
-  points.data.answer = clips.map((clip) => `${clip["heard as"]}, ${Math.round(100 * clip.probability)} %`);
+  points.data.answer = clips.map((clip) => `${clip.predicted}, ${Math.round(100 * clip.probability)} %`);
   for (const [id, names, act] of [["colour", groups, colour], ["projection", places, project]]) {
     element(id).replaceChildren(...Object.keys(names).map((name) => new Option(name)));
     element(id).addEventListener("change", act);

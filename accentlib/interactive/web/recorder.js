@@ -1,7 +1,7 @@
-// Record or upload a voice; it goes to Python as float32 samples, mono.
+// Record or upload a clip; Python gets float32 samples, mono.
 const SHORTEST = 0.5; // s
-const LONGEST = 30; // s; Jupyter's server drops the kernel's connection at a message of 10 MiB, which is 163 s
-const SILENT = 0.003; // highest sample of a microphone that hears nothing
+const LONGEST = 30; // s; at a message of 10 MiB (163 s) Jupyter's server drops the connection to the kernel
+const SILENT = 0.003; // largest sample of a silent microphone
 
 function render({ model, el }) {
   el.innerHTML = `
@@ -17,33 +17,33 @@ function render({ model, el }) {
 
   async function use(blob, name) {
     const context = new AudioContext({ sampleRate: model.get("rate") });
-    let sound;
+    let audio;
     try {
-      sound = await context.decodeAudioData(await blob.arrayBuffer());
+      audio = await context.decodeAudioData(await blob.arrayBuffer());
     } catch {
-      return say(`${name} is no audio that this browser can read; WAV, FLAC, MP3 and Ogg are.`);
+      return say(`${name} is not audio that this browser reads; use WAV, FLAC, MP3 or Ogg.`);
     } finally {
       context.close();
     }
-    const wave = new Float32Array(Math.min(sound.length, LONGEST * sound.sampleRate));
-    for (let c = 0; c < sound.numberOfChannels; c++) {
-      const channel = sound.getChannelData(c);
-      for (let i = 0; i < wave.length; i++) wave[i] += channel[i] / sound.numberOfChannels;
+    const wave = new Float32Array(Math.min(audio.length, LONGEST * audio.sampleRate));
+    for (let c = 0; c < audio.numberOfChannels; c++) {
+      const channel = audio.getChannelData(c);
+      for (let i = 0; i < wave.length; i++) wave[i] += channel[i] / audio.numberOfChannels;
     }
-    if (sound.duration < SHORTEST) return say(`${name} lasts ${sound.duration.toFixed(1)} s; say a sentence or two.`);
-    if (wave.every((x) => Math.abs(x) < SILENT)) return say(`${name} is silent. Is the right microphone chosen, and loud enough?`);
+    if (audio.duration < SHORTEST) return say(`${name} lasts ${audio.duration.toFixed(1)} s; say a sentence or two.`);
+    if (wave.every((x) => Math.abs(x) < SILENT)) return say(`${name} is silent. Is the right microphone selected, and loud enough?`);
     player.src = URL.createObjectURL(blob);
     player.hidden = false;
     model.set("samples", new DataView(wave.buffer));
     model.save_changes();
-    const length = sound.length > wave.length ? `the first ${LONGEST} of ${sound.duration.toFixed(0)} s` : `${sound.duration.toFixed(1)} s`;
+    const length = audio.length > wave.length ? `the first ${LONGEST} of ${audio.duration.toFixed(0)} s` : `${audio.duration.toFixed(1)} s`;
     say(`${name}: ${length}. Now run the cells below.`);
   }
 
   async function start() {
-    if (!navigator.mediaDevices) return say("Browsers lend the microphone to https and localhost alone. Upload a file instead.");
+    if (!navigator.mediaDevices) return say("Browsers allow the microphone on https and localhost only. Upload a file instead.");
     let stream;
-    asking = true; // a second press would start a second recording, which nothing stops
+    asking = true; // a second press would start a second recording that nothing stops
     try {
       stream = await navigator.mediaDevices.getUserMedia({ audio: true });
     } catch (error) {

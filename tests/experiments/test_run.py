@@ -1,0 +1,30 @@
+"""Evaluation of a model on splits of a corpus."""
+
+import pandas as pd
+import pytest
+from helpers import write_corpus
+
+from accentlib.experiments.run import evaluate, warnings_of
+from accentlib.network.accent_net import AccentNet
+
+
+@pytest.mark.parametrize(("split", "clips", "simple"), [("train", 6, 0), ("test", 6, 4), ("alone", 18, 0)])
+def test_baselines_stand_beside_figures_where_there_is_another_split_to_train_on(
+    tmp_path, tiny, split, clips, simple
+):
+    data = write_corpus(tmp_path, speakers=3, clips=2)
+    if split == "alone":
+        pd.read_csv(data / "manifest.csv").assign(split="test").to_csv(data / "manifest.csv", index=False)
+    model = AccentNet(tiny, ["high", "low", "middle"])
+    metrics = evaluate(model, data, split.replace("alone", "test"))
+    assert metrics["clips"] == clips and len(metrics.get("baselines", {})) == simple
+    assert ("worse_than_baseline" in metrics) == bool(simple)
+    assert not metrics["problems"] and warnings_of(metrics)[-1].startswith("this shows single people")
+
+
+def test_what_cannot_be_read_is_named_and_left_out(tmp_path, tiny):
+    data = write_corpus(tmp_path, speakers=3, clips=2)
+    for name in ("low_1_0.wav", "low_2_0.wav"):  # of the test split, and of the training split
+        (data / name).write_bytes(b"no audio")
+    metrics = evaluate(AccentNet(tiny, ["high", "low", "middle"]), data)
+    assert metrics["clips"] == 5 and len(metrics["problems"]) == 1 and len(metrics["baselines"]) == 4
