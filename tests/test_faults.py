@@ -139,7 +139,7 @@ def test_the_papers_settings_on_a_few_clips_say_when_they_save_and_save_at_ctrl_
         time.sleep(3)
         process.send_signal(signal.SIGINT)
         said += process.communicate(timeout=60)[1]
-    assert process.returncode == 130 and "Traceback" not in said and "--resume goes on" in said
+    assert process.returncode == 130 and "Traceback" not in said and "--resume continues" in said
     counters = read_checkpoint(tmp_path / "run" / "last.pt")["training"]["counters"]
     assert counters["step"] > 0
     assert main([*train, str(counters["epoch"] + 2), "--resume"]) == 0
@@ -193,7 +193,7 @@ def test_a_batch_system_stops_the_group_and_loaders_are_quiet(tmp_path, corpus_d
         os.killpg(process.pid, kind)
         said = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and "Traceback" not in said, said
-    assert said.strip().endswith("accentlib: interrupted; --resume goes on from last.pt, if one was written")
+    assert said.strip().endswith("accentlib: interrupted; --resume continues from last.pt, if there is one")
 
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path, corpus_dir, tiny):

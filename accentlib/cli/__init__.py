@@ -1,29 +1,37 @@
-"""The command line, ``accentlib`` or ``python -m accentlib``: a table of verbs and their flags."""
+"""The command line, ``accentlib`` or ``python -m accentlib``."""
 
 import os
 import signal
 import sys
 import threading
 
-from ..config import InputError
-from . import verbs
-from .flags import make_parser
+from ..config import InputError, counted
+from .flags import IGNORED, make_parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; the exit status is 0, 1 (some files could not be used) or 2 (nothing was done)."""
-    os.environ.setdefault("MPLBACKEND", "Agg")  # pictures go to files; no display is needed
-    arguments = make_parser().parse_args(argv)
+    os.environ.setdefault("MPLBACKEND", "Agg")  # figures go to files; no display is needed
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's end is the user's Ctrl-C
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: batch systems send it
     try:
-        return getattr(verbs, f"do_{arguments.verb}")(arguments)
-    except BrokenPipeError:  # whoever read the answers (head, say) has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it leaves
+        args = vars(make_parser().parse_args(argv))
+        for name in IGNORED:
+            if args.get(name) is not None:
+                print(f"accentlib: --{name} has {IGNORED[name]['help']}", file=sys.stderr)
+        from .verbs import Call  # imports pandas
+
+        problems = getattr(Call, args["method"])(Call(**args))
+        if isinstance(problems, dict) and problems:
+            count = f"{counted(len(problems), 'file')} could not be used (named above)"
+            print(*problems.values(), count, sep="\n", file=sys.stderr)
+        return 1 if problems else 0
+    except BrokenPipeError:  # the reader of stdout (such as head) has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
         return 1
-    except (InputError, OSError) as error:
+    except (InputError, OSError, ImportError) as error:
         print(f"accentlib: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\naccentlib: interrupted; --resume goes on from last.pt, if one was written", file=sys.stderr)
+        print("\naccentlib: interrupted; --resume continues from last.pt, if there is one", file=sys.stderr)
         return 130

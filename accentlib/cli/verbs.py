@@ -1,409 +1,290 @@
-"""The command line: ``accentlib`` or ``python -m accentlib``."""
+"""What the verbs do. This module is imported when one runs, and torch when a verb needs it."""
 
-import argparse
 import dataclasses
-import itertools
 import json
 import sys
+from argparse import Namespace
+from itertools import count
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
+import accentlib
+
 from ..config import FEATURE_FIELDS, FINETUNING, MODEL_FIELDS, PRESETS, Config, InputError, counted
+from ..corpora.known import KNOWN
+from ..corpora.phones import wanted_phones
+from ..corpora.sources import FOREIGN_SUFFIXES, files_in, read_accent_names
+from ..corpora.survey import count_problems
+from ..corpora.table import corpus_note
+from ..features.audio import AUDIO_SUFFIXES
+from ..features.store import clip_ids, prepare
 from ..files import is_file, replacing, write_table
-from .flags import LISTS
+from ..published.lists import extract_list, label_corpus, read_pairs
+from .flags import GROUPS
 
-WHAT_THEY_ARE = {  # the models that come with the package
-    "real_speech": "says which of nine first languages a reader of English resembles; it is often wrong, and no test of"
-    " origin; it learned from 336 people of the Speech Accent Archive, whom it knows too well",
-    "accents_mini": "learned six caricatures by synthetic voices, and names one of them for any phone",
+SHIPPED = {  # what is printed about the models of the package
+    "real_speech": "names the most similar of nine first languages; it is often wrong, and no test of origin",
+    "accents_mini": "trained on synthetic voices with exaggerated accents; it names one of six for any audio",
 }
+Problems = dict[str, str]  # what is wrong with each clip that could not be used
 
 
-NEEDS = {  # what a verb needs, where it is more than --data
-    "train": "--data, or --train_labels_path and --valid_labels_path",
-    "finetune": "--checkpoint, and --data, or --train_labels_path and --valid_labels_path",
-    "features": "--data, or -i",
-}
+def log(text: str) -> None:
+    """Print to stderr: stdout is for results."""
+    print(text, file=sys.stderr)
 
 
-def config_flags(arguments: argparse.Namespace) -> dict:
-    """The fields of the configuration that the call names."""
-    return {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config) if f.name in arguments}
+class Call(Namespace):
+    """One call of the command line: the arguments as attributes, and a method for each verb."""
 
+    resume = paths = train_labels_path = valid_clients = None  # of verbs without these flags
 
-def settings(arguments: argparse.Namespace) -> tuple[Config, Path, Path | None]:
-    """The configuration, out_dir, and the checkpoint to go on from, if any, of the verbs that make features."""
-    flags = config_flags(arguments)
-    labels = getattr(arguments, "train_labels_path", None)
-    if labels and arguments.data:
-        raise InputError(f"{arguments.verb} needs --data (or --train_labels_path), not both")
-    if not labels and not arguments.data:
-        raise InputError(f"{arguments.verb} needs {NEEDS.get(arguments.verb, '--data')}")
-    resume, requeue = getattr(arguments, "resume", False), getattr(arguments, "requeue", False)
-    out_dir, last = Path(arguments.out_dir) if arguments.out_dir else None, None
-    if resume or requeue:
-        if out_dir is None:
-            raise InputError("--resume needs the --out_dir of the run to go on with")
-        last = out_dir / "last.pt"
-        if not (resume or last.exists()):
-            last = published_checkpoint(out_dir, labels)
-    base = PRESETS["paper" if last else arguments.preset or ("paper" if labels else "laptop")]().to_dict()
-    if getattr(arguments, "valid_clients", None) and not arguments.valid_labels_path:
-        base["criterion"] = "eer"  # the speaker version validates on pairs alone
-    if last:
-        from ..network.checkpoint import read_training
+    def picked(self, *names: str) -> dict:
+        """The arguments of these names that are given or have a default."""
+        return {name: x for name in names if (x := vars(self).get(name)) is not None}
 
-        return Config.from_dict(base | read_training(last)["config"] | flags), out_dir, last
-    if arguments.verb == "finetune":
-        if not arguments.checkpoint:
-            raise InputError("finetune needs --checkpoint, the model to begin with")
-        base |= _architecture(arguments.checkpoint) | FINETUNING.get(arguments.preset, {})
-    config = Config.from_dict(base | flags)
-    if out_dir is None:
-        data = Path(arguments.data or labels).absolute()
-        return config, free_folder(Path("runs"), data.parent.name if data.is_file() else data.name), None
-    if arguments.verb not in ("features", "compare", "crossvalidate") and (out_dir / "last.pt").exists():
-        raise InputError(
-            f"{out_dir} holds a run already; go on with it by --resume, or name another --out_dir"
-        )
-    return config, out_dir, None
+    def check_source(self, *sources: object) -> None:
+        """Raise InputError unless exactly one source of clips is given."""
+        if sum(map(bool, sources)) != 1:
+            raise InputError(f"{self.verb} {self.note}")
 
+    def data_name(self) -> str:
+        """The name of the folder with the data."""
+        path = Path(self.data or self.train_labels_path or self.paths).absolute()
+        return path.parent.name if path.is_file() else path.name
 
-def published_checkpoint(out_dir: Path, labels: str | None) -> Path | None:
-    """The newest ``.chkpt`` of the published trainer in ``out_dir``, or None.
+    def checkpoint_to_resume(self) -> Path | None:
+        """The checkpoint that --resume or --requeue continues from, if any."""
+        if not self.resume:
+            return None
+        if not self.out_dir:
+            raise InputError("--resume needs the --out_dir of the run to continue")
+        last = Path(self.out_dir, "last.pt")
+        if self.resume == "resume" or last.exists():
+            return last
+        newest = max(last.parent.glob("*.chkpt"), key=lambda path: path.stat().st_mtime_ns, default=None)
+        if newest and self.data:
+            raise InputError(
+                f"{newest}: cannot continue with --data: its accents have numbers, not names; give"
+                " --train_labels_path, or take its weights by accentlib finetune --checkpoint"
+            )
+        return newest
 
-    Raises InputError if there is one, and no label file: it knows its accents by their numbers alone.
-    """
-    newest = max(out_dir.glob("*.chkpt"), key=lambda path: path.stat().st_mtime_ns, default=None)
-    if newest and not labels:
-        raise InputError(
-            f"{newest}: cannot go on with --data, for its accents have numbers, not names;"
-            " give --train_labels_path, or take its weights by accentlib finetune --checkpoint"
-        )
-    return newest
+    def settings(self) -> tuple[Config, Path, Path | None]:
+        """The configuration, the output folder, and the checkpoint to resume from, if any."""
+        lists = self.train_labels_path or self.paths
+        self.check_source(self.data, lists)
+        pairs_alone = self.valid_clients and not self.valid_labels_path  # as the published speaker version
+        values = {"criterion": "eer"} if pairs_alone else {}
+        if last := self.checkpoint_to_resume():
+            from ..network.checkpoint import read_training
 
+            values |= read_training(last)["config"]
+        else:
+            values = PRESETS[self.preset or ("paper" if lists else "laptop")]().to_dict() | values
+        if self.verb == "finetune" and not last:
+            if not self.checkpoint:
+                raise InputError(f"finetune {self.note}")
+            start = accentlib.load_model(self.checkpoint).config.to_dict()
+            values |= {name: start[name] for name in (*FEATURE_FIELDS, "normalization", *MODEL_FIELDS)}
+            values |= FINETUNING.get(self.preset, {})
+        values |= self.picked(*(field.name for field in dataclasses.fields(Config)))
+        names = (f"{self.data_name()}-{i}" if i > 1 else self.data_name() for i in count(1))
+        free = next(folder for name in names if not ((folder := Path("runs", name)) / "last.pt").exists())
+        return Config.from_dict(values), Path(self.out_dir or free), last
 
-def _architecture(checkpoint: str) -> dict:
-    """What a fine-tuned model has in common with the one it begins with."""
-    from ..network.checkpoint import load_model
+    def trainer(self, config: Config, out_dir: Path):
+        """A :class:`accentlib.Trainer` for the corpus or for the label files."""
+        sources = self.picked("data", *GROUPS["LABEL_FILES"].split())
+        if self.data:
+            table = accentlib.read_corpus(self.data, seed=config.seed)
+            found = table["accent"].nunique()
+            if self.num_accents not in (None, found):
+                raise InputError(f"{self.data}: has {found} accents, not {self.num_accents}")
+            phones = wanted_phones(self.data, config, self.phones)
+            return accentlib.Trainer(table, config, out_dir, phones=phones, sources=sources)
+        if bool(self.valid_clients) != bool(self.valid_impostors):
+            raise InputError("give both --valid_clients and --valid_impostors")
+        if not (self.valid_labels_path or self.valid_clients):
+            raise InputError("nothing to validate on; give --valid_labels_path, or pairs by --valid_clients")
+        files = (self.train_labels_path, self.valid_labels_path, self.train_data_dir, self.valid_data_dir)
+        table, labels = label_corpus(*files, self.label_names, num_accents=self.num_accents)
+        pairs = None
+        if self.valid_clients:
+            pairs = read_pairs(self.valid_clients, self.valid_impostors, self.valid_data_dir)
+        return accentlib.Trainer(table, config, out_dir, labels=labels, pairs=pairs, sources=sources)
 
-    config = load_model(checkpoint).config
-    return {name: getattr(config, name) for name in (*FEATURE_FIELDS, "normalization", *MODEL_FIELDS)}
+    def model(self):
+        """The model of --checkpoint, on --device and with the settings that the call changes."""
+        name = self.checkpoint or "real_speech"
+        if name in SHIPPED and not is_file(name):
+            log(f"{name}: {SHIPPED[name]}")
+        model = accentlib.load_model(name).to(accentlib.get_device(self.device))
+        model.config = model.config.replace(**self.picked("sample_rate", "n_fft", "evaluation_window"))
+        return model
 
-
-def make_trainer(arguments: argparse.Namespace, config: Config, out_dir: Path):
-    """The training run that was asked for: on a corpus or on label files."""
-    from ..corpora.phones import wanted_phones
-    from ..corpora.table import read_corpus
-    from ..published.lists import label_corpus, read_pairs
-    from ..training.loop import Trainer
-
-    sources = {name: value for name in ("data", *LISTS) if (value := getattr(arguments, name))}
-    if arguments.data:
-        table = read_corpus(arguments.data, seed=config.seed)
-        found = table["accent"].nunique()
-        if arguments.num_accents not in (None, found):
-            raise InputError(f"{arguments.data}: has {found} accents, not {arguments.num_accents}")
-        phones = wanted_phones(arguments.data, config, arguments.phones)
-        return Trainer(table, config, out_dir, phones=phones, sources=sources)
-    if not (arguments.valid_labels_path or arguments.valid_clients):
-        raise InputError(
-            "nothing to validate on; give --valid_labels_path, or --valid_clients and -impostors"
-        )
-    table, labels = label_corpus(
-        arguments.train_labels_path,
-        arguments.valid_labels_path,
-        arguments.train_data_dir,
-        arguments.valid_data_dir,
-        arguments.label_names,
-        num_accents=arguments.num_accents,
-    )
-    pairs = None
-    if arguments.valid_clients or arguments.valid_impostors:
-        if not (arguments.valid_clients and arguments.valid_impostors):
-            raise InputError("--valid_clients and --valid_impostors are needed both")
-        pairs = read_pairs(arguments.valid_clients, arguments.valid_impostors, arguments.valid_data_dir)
-    return Trainer(table, config, out_dir, labels=labels, pairs=pairs, sources=sources)
-
-
-def free_folder(parent: Path, name: str) -> Path:
-    """``parent/name``, or ``parent/name-2`` and so on: the first that holds no run."""
-    candidates = (parent / (f"{name}-{i}" if i > 1 else name) for i in itertools.count(1))
-    return next(folder for folder in candidates if not (folder / "last.pt").exists())
-
-
-def output_file(arguments: argparse.Namespace, suffix: str) -> Path:
-    """The file to write. What is there under another suffix is no earlier result: ``--output *.wav`` names a recording.
-
-    Raises InputError if there is such a file.
-    """
-    output = Path(arguments.output)
-    if output.exists() and output.suffix.lower() != suffix:
-        raise InputError(f"{output} is there already, and is no {suffix}; name another --output")
-    return output
-
-
-def report(problems: dict[str, str]) -> int:
-    """Name the files that could not be used, one by one; the exit status."""
-    for line in problems.values():
-        print(line, file=sys.stderr)
-    if problems:
-        print(f"{counted(len(problems), 'file')} could not be used (named above)", file=sys.stderr)
-    return 1 if problems else 0
-
-
-def do_corpus(arguments: argparse.Namespace) -> int:
-    """accentlib corpus KIND"""
-    from ..corpora.make import join_corpora, make_corpus
-    from ..corpora.sources import from_folder, from_table, read_accent_names
-    from ..corpora.survey import count_problems
-
-    if arguments.kind == "join":
-        joined = join_corpora(arguments.data, arguments.output, seed=arguments.seed)
-        print(f"{arguments.output}: {counted(len(joined), 'clip')}", file=sys.stderr)
-        return 0
-    columns = {name: value for name, value in vars(arguments).items() if name.endswith("_column") and value}
-    note = ""
-    if arguments.kind == "from-folder":
-        listing = from_folder(arguments.source, **columns)
-    elif arguments.kind == "from-table":
-        columns["speaker_column"] = arguments.speaker_column  # "": who speaks is not known
-        listing = from_table(arguments.source, audio_dir=arguments.audio_dir, **columns)
-    else:
-        from ..corpora.known import KNOWN, read_known
-
-        listing, note = read_known(arguments.kind, arguments.source, **columns), KNOWN[arguments.kind].note
-    names = read_accent_names(arguments.accent_names) if arguments.accent_names else None
-    options = {name: getattr(arguments, name) for name in ("seed", "min_seconds", "min_speakers")}
-    table, report = make_corpus(listing, arguments.output, accent_names=names, note=note, **options)
-    use = "use it as --data" if "split" in table else "as it is, it cannot be trained on"
-    print(f"{arguments.output}: {use}; report.json is in it", file=sys.stderr)
-    return 1 if count_problems(report) else 0
-
-
-def do_align(arguments: argparse.Namespace) -> int:
-    """accentlib align"""
-    from ..corpora.align import align
-    from ..corpora.table import read_corpus
-
-    output = output_file(arguments, ".csv")
-    table = read_corpus(arguments.data, seed=arguments.seed)
-    phones, problems = align(table, arguments.readings, text_column=arguments.text_column)
-    write_table(output, phones)
-    print(
-        f"{counted(len(phones), 'phone')} of {counted(phones['path'].nunique(), 'clip')}: {output}",
-        file=sys.stderr,
-    )
-    return report(problems)
-
-
-def do_run(arguments: argparse.Namespace) -> int:
-    """accentlib run"""
-    from ..experiments.run import run, summary
-
-    config, out_dir, last = settings(arguments)
-    metrics = run(arguments.data, config, out_dir, phones=arguments.phones, resume=last is not None)
-    print(summary(metrics, out_dir), file=sys.stderr)
-    return report(metrics["problems"])
-
-
-def do_features(arguments: argparse.Namespace) -> int:
-    """accentlib features"""
-    if arguments.list:
-        return extract(arguments)
-    from ..corpora.table import read_corpus
-    from ..features.store import prepare
-
-    config, out_dir, _ = settings(arguments)
-    table = read_corpus(arguments.data, seed=config.seed)
-    _, store = prepare(table, config, out_dir / "features", scheduler=arguments.scheduler)
-    print(f"features are in {store.folder}", file=sys.stderr)
-    return report(store.problems)
-
-
-def extract(arguments: argparse.Namespace) -> int:
-    """accentlib features -i LIST"""
-    from ..published.lists import extract_list
-
-    if arguments.data or arguments.out_dir:
-        raise InputError("features takes -i or --data; with -i they are written beside the audio files")
-    config = PRESETS[arguments.preset or "paper"](**config_flags(arguments))
-    extracted, unchanged, problems = extract_list(arguments.list, config, scheduler=arguments.scheduler)
-    print(f"{counted(extracted, 'file')} extracted, {unchanged} unchanged", file=sys.stderr)
-    return report(problems)
-
-
-def do_train(arguments: argparse.Namespace) -> int:
-    """accentlib train"""
-    from ..training.loop import few_updates
-    from ..training.processes import connect, disconnect, rank
-
-    connect()
-    config, out_dir, last = settings(arguments)
-    trainer = make_trainer(arguments, config, out_dir)
-    if last:
-        trainer.resume(last)
-    elif arguments.verb == "finetune":
-        trainer.start_from(arguments.checkpoint)
-    trainer.train()
-    first = rank() == 0
-    disconnect()
-    if not first:
-        return 0
-    best = f"EER {1 - trainer.best:.1%}" if config.criterion == "eer" else f"macro F1 {trainer.best:.1%}"
-    if arguments.verb == "train" and (few := few_updates(trainer.step)):
-        print(few, file=sys.stderr)
-    print(f"best validation {best}: {out_dir / 'best.pt'}", file=sys.stderr)
-    return report(trainer.store.problems)
-
-
-do_finetune = do_train
-
-
-def do_compare(arguments: argparse.Namespace) -> int:
-    """accentlib compare"""
-    from ..experiments.compare import compare, draw_comparison, report_comparison
-
-    config, out_dir, _ = settings(arguments)
-    rows = compare(arguments.data, config, out_dir, seeds=arguments.seeds)
-    print(report_comparison(rows))
-    draw_comparison(rows, out_dir)
-    return 0
-
-
-def do_crossvalidate(arguments: argparse.Namespace) -> int:
-    """accentlib crossvalidate"""
-    from ..experiments.crossvalidate import cross_validate, report_figures
-
-    config, out_dir, _ = settings(arguments)
-    options = {
-        name: getattr(arguments, name)
-        for name in ("folds", "tested", "seeds", "readings", "text_column", "final")
-    }
-    _, figures = cross_validate(arguments.data, config, out_dir, **options)
-    print(report_figures(figures))
-    print(
-        f"these figures: {out_dir / 'crossvalidation.json'}; every answer: predictions.csv beside it",
-        file=sys.stderr,
-    )
-    return 0
-
-
-def _model(arguments: argparse.Namespace):
-    from ..device import get_device
-    from ..network.checkpoint import load_model
-
-    name = arguments.checkpoint or "real_speech"
-    if name in WHAT_THEY_ARE and not is_file(name):
-        print(f"{name}: {WHAT_THEY_ARE[name]}", file=sys.stderr)
-    model = load_model(name).to(get_device(arguments.device))
-    changes = {name: getattr(arguments, name) for name in ("sample_rate", "n_fft", "evaluation_window")}
-    model.config = model.config.replace(**{k: value for k, value in changes.items() if value is not None})
-    return model
-
-
-def do_evaluate(arguments: argparse.Namespace) -> int:
-    """accentlib evaluate"""
-    from ..experiments.run import evaluate, warnings_of
-    from ..published.evaluate import evaluate_labels
-
-    if (arguments.data is None) == (arguments.labels_path is None):
-        raise InputError("evaluate needs either --data or --labels_path")
-    model = _model(arguments)
-    if arguments.data:
-        metrics = evaluate(model, arguments.data, arguments.split)
-    else:
-        metrics = evaluate_labels(model, arguments.labels_path, arguments.data_dir, arguments.label_names)
-    for line in warnings_of(metrics):
-        print(line, file=sys.stderr)
-    print(json.dumps(metrics, indent=2))
-    return report(metrics["problems"])
-
-
-def recordings(names: list[str]) -> list[str]:
-    """The files that are named, and for a folder the recordings in it.
-
-    Raises InputError if a folder has none.
-    """
-    from ..corpora.sources import FOREIGN_SUFFIXES, files_in
-    from ..features.audio import AUDIO_SUFFIXES
-
-    files = []
-    for name in names:
-        inside = [name]
-        if Path(name).is_dir():
-            known = (*AUDIO_SUFFIXES, *FOREIGN_SUFFIXES)  # what cannot be read is named as such
-            inside = [str(path) for path in files_in(Path(name)) if path.suffix.lower() in known]
-            if not inside:
+    def recordings(self) -> list[str]:
+        """The named audio files, and those in the named folders."""
+        files, suffixes = [], (*AUDIO_SUFFIXES, *FOREIGN_SUFFIXES)  # what cannot be read is reported
+        for name in self.FILE:
+            path, found = Path(name), [name]
+            if path.is_dir():
+                found = [file for file in files_in(path) if file.suffix.lower() in suffixes]
+            if not found:
                 raise InputError(f"{name}: no audio files in it")
-        files += inside
-    return files
+            files += map(str, found)
+        return files
 
+    def corpus(self) -> int:
+        """Make a corpus; the number of recordings that were left out, which the report names."""
+        kind = self.verb.removeprefix("corpus ")
+        columns = self.picked("path_column", "accent_column", "speaker_column", "split_column")
+        if kind == "from-folder":
+            listing = accentlib.from_folder(self.SOURCE, **columns)
+        elif kind == "from-table":
+            listing = accentlib.from_table(self.SOURCE, audio_dir=self.audio_dir, **columns)
+        else:
+            listing = accentlib.read_known(kind, self.SOURCE, **columns)
+        options = self.picked("seed", "min_seconds", "min_speakers")
+        if self.accent_names:
+            options["accent_names"] = read_accent_names(self.accent_names)
+        note = KNOWN[kind].note if kind in KNOWN else ""
+        table, report = accentlib.make_corpus(listing, self.output, note=note, **options)
+        use = "use it as --data" if "split" in table else "it cannot be trained on as it is"
+        log(f"{self.output}: {use}; report.json is in it")
+        return count_problems(report)
 
-def do_embed(arguments: argparse.Namespace) -> int:
-    """accentlib embed"""
-    import numpy as np
+    def join(self) -> None:
+        joined = accentlib.join_corpora(self.data, self.output, seed=self.seed)
+        log(f"{self.output}: {counted(len(joined), 'clip')}")
 
-    from ..corpora.table import read_corpus
-    from ..embeddings.inference import infer
+    def align(self) -> Problems:
+        table = accentlib.read_corpus(self.data, seed=self.seed)
+        phones, problems = accentlib.align(table, self.readings, text_column=self.text_column)
+        write_table(self.output, phones)
+        clips = counted(len(set(clip_ids(phones))), "clip")
+        log(f"{counted(len(phones), 'phone')} of {clips}: {self.output}")
+        return problems
 
-    files = recordings([*arguments.files, *filter(None, [arguments.audioPath])])
-    if bool(files) == bool(arguments.data):
-        raise InputError("embed needs either audio files or --data")
-    output = output_file(arguments, ".npz") if arguments.output else None
-    if output and output.suffix.lower() in (".csv", ".tsv", ".txt", ".json"):
-        raise InputError(
-            f"{output}: embeddings are written as .npz (numpy.load reads it); without --output as text"
-        )
-    files = files or list(read_corpus(arguments.data, split=False)["path"])
-    answers = infer(_model(arguments), files, scheduler=arguments.scheduler)
-    if not output:
-        np.savetxt(sys.stdout, answers.embeddings, fmt="%.6g")
-        return report(answers.problems)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(output) as temporary, temporary.open("wb") as file:
-        np.savez(file, paths=np.array(answers.ids, dtype=str), embeddings=answers.embeddings)
-    return report(answers.problems)
+    def run(self) -> Problems:
+        from ..experiments.run import summary
 
+        config, out_dir, last = self.settings()
+        metrics = accentlib.run(self.data, config, out_dir, phones=self.phones, resume=last is not None)
+        log(summary(metrics, out_dir))
+        return metrics["problems"]
 
-def do_predict(arguments: argparse.Namespace) -> int:
-    """accentlib predict"""
-    from ..embeddings.inference import infer, prediction_table
+    def features(self) -> Problems:
+        config, out_dir, _ = self.settings()
+        if self.data:
+            table = accentlib.read_corpus(self.data, seed=config.seed)
+            _, store = prepare(table, config, out_dir / "features", scheduler=self.scheduler)
+            log(f"features are in {store.folder}")
+            return store.problems
+        if self.out_dir:
+            raise InputError("features -i writes beside the audio files; leave out --out_dir")
+        extracted, unchanged, problems = extract_list(self.paths, config, scheduler=self.scheduler)
+        log(f"{counted(extracted, 'file')} extracted, {unchanged} unchanged")
+        return problems
 
-    model = _model(arguments)
-    answers = infer(model, recordings(arguments.files))
-    prediction_table(model, answers).to_csv(sys.stdout, index=False)
-    return report(answers.problems)
+    def train(self) -> Problems:
+        """Train from random weights, or for ``finetune`` from those of a checkpoint."""
+        from ..training.loop import check_free, few_updates
+        from ..training.processes import connect, disconnect, rank
 
+        connect()
+        config, out_dir, last = self.settings()
+        if not last:
+            check_free(out_dir)
+        trainer = self.trainer(config, out_dir)
+        if last:
+            trainer.resume(last)
+        elif self.verb == "finetune":
+            trainer.start_from(self.checkpoint)
+        trainer.train()
+        first = rank() == 0
+        disconnect()
+        if not first:
+            return {}
+        if self.verb == "train" and (few := few_updates(trainer.step)):
+            log(few)
+        best = f"EER {1 - trainer.best:.1%}" if config.criterion == "eer" else f"macro F1 {trainer.best:.1%}"
+        log(f"best validation {best}: {out_dir / 'best.pt'}")
+        return trainer.store.problems
 
-def do_score(arguments: argparse.Namespace) -> int:
-    """accentlib score"""
-    from ..published.evaluate import score_pairs
-    from ..published.lists import read_pairs
+    def compare(self) -> None:
+        from ..experiments.compare import draw_comparison, report_comparison
 
-    output = output_file(arguments, ".csv") if arguments.output else None
-    pairs = read_pairs(arguments.clients, arguments.impostors, arguments.data_dir, audio=True)
-    scored, figures, problems = score_pairs(_model(arguments), pairs)
-    if output:
-        write_table(output, scored)
-    print(json.dumps(figures, indent=2))
-    return report(problems)
+        config, out_dir, _ = self.settings()
+        rows = accentlib.compare(self.data, config, out_dir, seeds=self.seeds)
+        print(report_comparison(rows))
+        draw_comparison(rows, out_dir)
 
+    def crossvalidate(self) -> None:
+        from ..experiments.crossvalidate import report_figures
 
-def do_map(arguments: argparse.Namespace) -> int:
-    """accentlib map"""
-    import pandas as pd
+        config, out_dir, _ = self.settings()
+        options = self.picked("folds", "tested", "seeds", "readings", "text_column", "final")
+        _, figures = accentlib.cross_validate(self.data, config, out_dir, **options)
+        print(report_figures(figures))
+        log(f"figures: {out_dir / 'crossvalidation.json'}; predictions: predictions.csv beside it")
 
-    from ..corpora.table import corpus_note, read_corpus, select
-    from ..interactive.map_page import accent_map
+    def evaluate(self) -> Problems:
+        from ..experiments.run import warnings_of
+        from ..published.evaluate import evaluate_labels
 
-    output = output_file(arguments, ".html")
-    table = read_corpus(arguments.data, split=False)
-    if arguments.split:
-        table = pd.concat([select(table, split) for split in arguments.split])
-    name = Path(arguments.data).absolute()
-    title = f"Accents of {(name.parent if name.is_file() else name).name}"
-    note = corpus_note(arguments.data)
-    size = {"megabytes": arguments.megabytes}
-    problems = accent_map(_model(arguments), table, output, title=title, note=note, **size)
-    print(f"{output}: open it in a browser", file=sys.stderr)
-    return report(problems)
+        self.check_source(self.data, self.labels_path)
+        if self.data:
+            metrics = accentlib.evaluate(self.model(), self.data, self.split)
+        else:
+            metrics = evaluate_labels(self.model(), self.labels_path, self.data_dir, self.label_names)
+        for line in warnings_of(metrics):
+            log(line)
+        print(json.dumps(metrics, indent=2))
+        return metrics["problems"]
+
+    def embed(self) -> Problems:
+        self.FILE += filter(None, [self.audioPath])
+        self.check_source(self.data, self.FILE)
+        if self.output and self.output.suffix.lower() in (".csv", ".tsv", ".txt", ".json"):
+            raise InputError(f"{self.output}: embeddings are written as .npz; for text leave out --output")
+        clips = accentlib.read_corpus(self.data, split=False) if self.data else self.recordings()
+        answers = accentlib.infer(self.model(), clips, scheduler=self.scheduler)
+        if not self.output:
+            np.savetxt(sys.stdout, answers.embeddings, fmt="%.6g")
+            return answers.problems
+        ids = answers.ids
+        paths = pd.Series(list(clips["path"]), clip_ids(clips))[ids].tolist() if self.data else ids
+        arrays = {"paths": paths} if paths == ids else {"paths": paths, "ids": ids}
+        arrays = {name: np.array(column, dtype=str) for name, column in arrays.items()}
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(self.output) as temporary, temporary.open("wb") as file:
+            np.savez(file, embeddings=answers.embeddings, **arrays)
+        return answers.problems
+
+    def predict(self) -> Problems:
+        from ..embeddings.inference import prediction_table
+
+        model = self.model()
+        answers = accentlib.infer(model, self.recordings())
+        prediction_table(model, answers).to_csv(sys.stdout, index=False)
+        return answers.problems
+
+    def score(self) -> Problems:
+        pairs = read_pairs(self.clients, self.impostors, self.data_dir, audio=True)
+        scored, figures, problems = accentlib.score_pairs(self.model(), pairs)
+        if self.output:
+            write_table(self.output, scored)
+        print(json.dumps(figures, indent=2))
+        return problems
+
+    def map(self) -> Problems:
+        table = accentlib.read_corpus(self.data, split=False)
+        if self.split:
+            table = pd.concat([accentlib.select(table, split) for split in self.split])
+        texts = {"title": f"Accents of {self.data_name()}", "note": corpus_note(self.data)}
+        problems = accentlib.accent_map(self.model(), table, self.output, megabytes=self.megabytes, **texts)
+        log(f"{self.output}: open it in a browser")
+        return problems

@@ -113,7 +113,7 @@ def test_a_published_command_line_trains_and_says_what_has_no_meaning(lists, tmp
     assert main([*argv, *as_flags(more)]) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if "no meaning" in line]
     said = [line.removeprefix("accentlib: ").split(" has no meaning here: ")[0] for line in lines]
-    assert said == ["--padding", "--data_mode", "--data_mode_dev", "--model_name", "--features"]
+    assert sorted(said) == ["--data_mode", "--data_mode_dev", "--features", "--model_name", "--padding"]
     assert load_model(tmp_path / "m" / "best.pt").config.pooling_method == "Statistics"
 
 

@@ -407,7 +407,7 @@ def test_pairs_alone_choose_the_best_model_as_in_the_speaker_version(lists, tmp_
     assert f"best validation EER {history['eer'].min():.1%}" in capsys.readouterr().err
     del argv[at + 2 : at + 4]
     assert main([*argv, "--out_dir", str(tmp_path / "n")]) == 2
-    assert "--valid_clients and --valid_impostors are needed both" in capsys.readouterr().err
+    assert "give both --valid_clients and --valid_impostors" in capsys.readouterr().err
 
 
 @pytest.fixture
