@@ -14,8 +14,7 @@ class AMSoftmax(nn.Module):
     def __init__(self, size: int, classes: int, scale: float, margin: float, annealing: bool = False):
         super().__init__()
         self.scale, self.margin, self.annealing = scale, margin, annealing
-        self.weight = nn.Parameter(torch.empty(size, classes))
-        nn.init.xavier_normal_(self.weight)
+        self.weight = nn.Parameter(nn.init.xavier_normal_(torch.empty(size, classes)))
 
     def cosines(self, x: Tensor) -> Tensor:
         """Cosine of each vector ``(batch, size)`` to each class: ``(batch, classes)``, float32."""

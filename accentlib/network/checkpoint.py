@@ -83,10 +83,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def read_training(path: str | Path) -> dict[str, Any]:
-    """Content of a checkpoint to resume from, which may be a published ``.chkpt``.
-
-    Raises InputError as :func:`read_checkpoint`, or if a published one contradicts its settings.
-    """
+    """As :func:`read_checkpoint`, also for a published ``.chkpt``, which must agree with its settings."""
     content = _load_plain(Path(path))
     return _published(content, path, training=True) or _check_format(content, path)
 
@@ -129,7 +126,7 @@ def _renamed(value: Any) -> Any:
 
 
 def _load_plain(path: Path) -> dict[str, Any]:
-    """A dict of weights and plain types; the one class allowed is the namespace of published settings."""
+    """A dict of weights and plain types; the only class allowed is the namespace of published settings."""
     if path.is_dir():
         raise InputError(f"{path}: a folder; the model of a run is best.pt in it")
     if not path.is_file():

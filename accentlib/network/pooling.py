@@ -41,8 +41,7 @@ class AttentionPooling(nn.Module):
     def __init__(self, size: int):
         super().__init__()
         self.output_size = size
-        self.query = nn.Parameter(torch.empty(size, 1))
-        nn.init.xavier_normal_(self.query)
+        self.query = nn.Parameter(nn.init.xavier_normal_(torch.empty(size, 1)))
 
     def forward(self, steps: Tensor, mask: Tensor) -> tuple[Tensor, Weights]:
         scores = (steps @ self.query).masked_fill(~mask.unsqueeze(-1), -torch.inf)
@@ -61,8 +60,7 @@ class MultiHeadAttentionPooling(nn.Module):
     def __init__(self, size: int, heads: int):
         super().__init__()
         self.heads, self.output_size = heads, size
-        self.query = nn.Parameter(torch.empty(size // heads, heads))
-        nn.init.xavier_normal_(self.query)
+        self.query = nn.Parameter(nn.init.xavier_normal_(torch.empty(size // heads, heads)))
 
     def contexts(self, steps: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Context vectors ``(batch, heads, size / heads)`` and weights ``(batch, steps, heads)``."""
@@ -87,8 +85,7 @@ class DoubleMultiHeadAttentionPooling(nn.Module):
         super().__init__()
         self.head_drop, self.output_size = head_drop, size // heads
         self.frame_attention = MultiHeadAttentionPooling(size, heads)
-        self.query = nn.Parameter(torch.empty(size // heads, 1))
-        nn.init.xavier_normal_(self.query)
+        self.query = nn.Parameter(nn.init.xavier_normal_(torch.empty(size // heads, 1)))
 
     def forward(self, steps: Tensor, mask: Tensor) -> tuple[Tensor, Weights]:
         contexts, frame_weights = self.frame_attention.contexts(steps, mask)
