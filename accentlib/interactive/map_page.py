@@ -4,8 +4,7 @@ import json
 import os
 from base64 import b64encode
 from functools import partial
-from importlib import resources
-from importlib.util import find_spec
+from importlib import resources, util
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,7 @@ import numpy as np
 import pandas as pd
 import soundfile as sf
 from jinja2 import Template
-from matplotlib import pyplot as plt
-from matplotlib.colors import to_hex
+from matplotlib import colors, pyplot
 
 from ..config import InputError
 from ..embeddings.explain import frame_attention
@@ -35,30 +33,17 @@ COLOURED_BY = ("accent", "predicted", "speaker", "split", "correct")
 
 
 def accent_map(
-    model: AccentNet,
-    table: pd.DataFrame,
-    output: str | Path,
-    *,
-    title: str = "A map of accents",
-    note: str = "",
-    megabytes: float = 25.0,
-    seed: int = 0,
-) -> dict[str, str]:
-    """Write a map of clips as one HTML file, which needs no network.
+    model: AccentNet, table: pd.DataFrame, output: str | Path, *, title: str = "A map of accents",
+    note: str = "", megabytes: float = 25.0, seed: int = 0,
+) -> dict[str, str]:  # fmt: skip
+    """Write a map of clips as one HTML file, which needs no network, with ``note`` below the map.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        The clips: columns ``path``, ``accent``, ``speaker`` and, if there are any, ``split`` and ``id``.
-    title, note : str
-        Heading of the page, and a remark on the corpus below the map.
-    megabytes : float
-        Maximum page size, MB. Further clips are played from their files, by a path relative to the page.
-
-    Returns what is wrong with each unreadable clip, by id (the path if the table has no ids); these have no
-    point. Raises InputError if Bokeh is missing or no clip could be read.
+    ``table`` has the columns ``path``, ``accent``, ``speaker`` and, if there are any, ``split`` and ``id``.
+    ``megabytes`` limits the page; further clips are played from their files, by a path relative to the page.
+    Returns what is wrong with each unreadable clip, by id (the path if the table has no ids). Raises
+    InputError if Bokeh is missing or no clip could be read.
     """
-    if not find_spec("bokeh"):
+    if not util.find_spec("bokeh"):
         raise InputError("the map needs Bokeh: pip install 'accentlib[map]'")
     output, answers = Path(output), infer(model, table)
     if not answers.ids:
@@ -104,7 +89,7 @@ def places(embeddings: np.ndarray, seed: int) -> dict[str, dict[str, Any]]:
 def groups(names: pd.Series) -> dict[str, Any]:
     """Kinds of points in one colouring, with their colours, and the kind of each point."""
     numbers, kinds = pd.factorize(names.map(str), sort=True)
-    colours = [to_hex(colour) for colour in palette(list(kinds)).values()]
+    colours = [colors.to_hex(colour) for colour in palette(list(kinds)).values()]
     return {"kinds": list(kinds), "colours": colours, "of": numbers.tolist()}
 
 
@@ -118,7 +103,7 @@ def look_at(model: AccentNet, folder: Path, row: dict[str, Any]) -> tuple[dict[s
     if config.pooling_method != "Statistics":
         clip["attention"] = frame_attention(model, log_mels)[:: config.frames_a_step, -1].round(2).tolist()
     webp, opus = BytesIO(), BytesIO()
-    plt.imsave(webp, log_mels.T, origin="lower", cmap="magma", format="webp", pil_kwargs={"quality": 40})
+    pyplot.imsave(webp, log_mels.T, origin="lower", cmap="magma", format="webp", pil_kwargs={"quality": 40})
     media = {"picture": f"data:image/webp;base64,{b64encode(webp.getvalue()).decode()}"}
     if audio:
         clip["link"] = quote(Path(os.path.relpath(audio, folder)).as_posix())
@@ -152,12 +137,11 @@ def plot():
     from bokeh import models, plotting
 
     columns = {name: [] for name in ("x", "y", "colour", "marker", "name", "words", "answer")}
-    tooltips = [("clip", "@name"), ("", "@words"), ("predicted", "@answer")]
-    hover, tap = models.HoverTool(tooltips=tooltips, limit=3), models.TapTool(mode="replace")
+    hover = models.HoverTool(tooltips=[("clip", "@name"), ("", "@words"), ("predicted", "@answer")], limit=3)
     drawn = plotting.figure(
-        tools=[hover, tap, "pan", "wheel_zoom", "reset"], active_scroll="wheel_zoom", output_backend="canvas",
-        toolbar_location="above", sizing_mode="stretch_both", min_height=320, outline_line_color="#cccccc",
-        x_axis_type=None, y_axis_type=None,
+        tools=[hover, models.TapTool(mode="replace"), "pan", "wheel_zoom", "reset"], x_axis_type=None,
+        y_axis_type=None, active_scroll="wheel_zoom", toolbar_location="above", output_backend="canvas",
+        sizing_mode="stretch_both", min_height=320, outline_line_color="#cccccc",
     )  # fmt: skip
     drawn.scatter(
         "x", "y", source=models.ColumnDataSource(columns, name="points"), marker="marker", size=9,

@@ -12,8 +12,6 @@ except ImportError:
 
 from ..embeddings.inference import Clip
 
-RATE = 16_000  # Hz; the browser resamples
-
 
 class Recorder(anywidget.AnyWidget):
     """Buttons to record or upload up to 30 s in any format of the browser; they explain unusable clips."""
@@ -21,7 +19,7 @@ class Recorder(anywidget.AnyWidget):
     _esm = (resources.files(__package__) / "web" / "recorder.js").read_text(encoding="utf-8")
     # float32, mono; from_json gets the browser's bytes as a memoryview
     samples = traitlets.Bytes(b"").tag(sync=True, from_json=lambda sent, widget: bytes(sent))
-    rate = traitlets.Int(RATE).tag(sync=True)
+    rate = traitlets.Int(16_000).tag(sync=True)  # Hz; the browser resamples
 
     def __repr__(self) -> str:
         return "Recorder()"

@@ -14,16 +14,10 @@ from .lists import label_corpus
 
 
 def evaluate_labels(
-    model: AccentNet,
-    labels_path: str | Path,
-    data_dir: str | Path | None = None,
+    model: AccentNet, labels_path: str | Path, data_dir: str | Path | None = None,
     label_names: str | Path | None = None,
-) -> dict[str, Any]:
-    """Metrics of a model on a label file, as of :func:`accentlib.evaluate`, and problems of its files.
-
-    ``label_names`` is the table that named the model's accents, if they have names. Raises InputError as
-    :func:`accentlib.published.lists.label_corpus`, or if the model does not know an accent.
-    """
+) -> dict[str, Any]:  # fmt: skip
+    """Metrics of a model on a label file, as of :func:`accentlib.evaluate`, and problems of its files."""
     count = None if label_names else len(model.labels)
     table, _ = label_corpus(labels_path, None, data_dir, None, label_names, num_accents=count)
     _, answers, metrics = evaluate_table(model, table.drop(columns="split"))
@@ -33,14 +27,8 @@ def evaluate_labels(
 def score_pairs(model: AccentNet, pairs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any], dict[str, str]]:
     """Score pairs of utterances (:func:`accentlib.published.lists.read_pairs`) by their embeddings' cosines.
 
-    Returns
-    -------
-    scored : pandas.DataFrame
-        The pairs with readable files, with a column score.
-    metrics : dict
-        eer, min_dcf (target prior 0.01) and the numbers of clients and impostors.
-    problems : dict
-        What is wrong with each unreadable file.
+    Returns the readable pairs with a column score; eer, min_dcf (target prior 0.01) and numbers of pairs; and
+    what is wrong with each unreadable file. Raises InputError if no clients or no impostors are readable.
     """
     answers = infer(model, list(dict.fromkeys([*pairs["a"], *pairs["b"]])))
     scored = pairs[pairs[["a", "b"]].isin(answers.ids).all(axis=1)].reset_index(drop=True)

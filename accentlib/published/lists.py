@@ -16,10 +16,7 @@ from .pickles import read_made, read_pickle, write_features
 
 
 def read_lines(path: str | Path, columns: int) -> Iterator[tuple[str, list[str]]]:
-    """Yield the place (file and line number, for errors) and the columns of each line that is not blank.
-
-    Raises InputError if there is no such file, it is empty or not text, or a line has other columns.
-    """
+    """Yield the place (file and line number, for errors) and the columns of each line that is not blank."""
     if not is_file(path):
         raise InputError(f"{path}: no such file")
     try:
@@ -44,14 +41,8 @@ def find_audio(path: str) -> str | None:
 
 
 def extract_list(list_path: str | Path, config: Config, *, scheduler: str = "") -> tuple[int, int, dict]:
-    """Write ``<path>.pickle`` beside each audio file of a list, on all cores or on a Dask cluster.
-
-    Return the numbers of extracted and of unchanged files, and what is wrong with each unusable file.
-    Unchanged features have these settings, and audio of this size and change time; the published extractor's,
-    which have no note, are unchanged if they are younger than their audio.
-    """
-    places: dict[str, str] = {}
-    problems: dict[str, str] = {}
+    """Write features beside listed audio; return how many are new and how many unchanged, and problems."""
+    places, problems = dict[str, str](), dict[str, str]()
     for place, (path,) in read_lines(list_path, 1):
         if audio := find_audio(path):
             places.setdefault(str(Path(audio)), place)
@@ -59,9 +50,8 @@ def extract_list(list_path: str | Path, config: Config, *, scheduler: str = "") 
             problems[path] = f"{place}: {shown(path)}: no such audio file (nor with .wav)"
     extract = partial(extract_file, config=config)
     results = list(on_all_cores(extract, list(places), progress="features", scheduler=scheduler))
-    for (audio, place), result in zip(places.items(), results, strict=True):
-        if isinstance(result, str):
-            problems[audio] = f"{place}: {result}"
+    made = zip(places.items(), results, strict=True)
+    problems |= {audio: f"{place}: {result}" for (audio, place), result in made if isinstance(result, str)}
     return results.count(True), results.count(False), problems
 
 
@@ -74,6 +64,7 @@ def extract_file(path: str, config: Config) -> bool | str:
         made = {**made_with(config), "audio_bytes": size, "audio_changed_ns": changed}
         if target.is_file():
             noted = current_names(read_made(target))
+            # The published extractor writes no note: its features are unchanged if younger than their audio.
             if noted == made or (not noted and target.stat().st_mtime_ns >= changed):
                 return False
             if not noted:  # the published extractor's features, or a file of the user's
@@ -88,10 +79,7 @@ def extract_file(path: str, config: Config) -> bool | str:
 
 
 def feature_file(data_dir: str | Path | None, path: str, place: str, audio: bool = False) -> str:
-    """Feature file of a listed path, with or without extension; with ``audio``, else the audio file.
-
-    Raises InputError if there is no file.
-    """
+    """Feature file of a listed path, with or without extension; with ``audio``, else the audio file."""
     name = f"{str(data_dir).rstrip('/')}/{path.lstrip('/')}" if data_dir else path  # as published
     with_extension = name.lower().endswith((".pickle", *AUDIO_SUFFIXES))
     file = (name[: name.rindex(".")] if with_extension else name) + ".pickle"
@@ -107,29 +95,20 @@ def read_label_names(path: str | Path) -> list[str]:
     if not {"label", "name"} <= set(table.columns):
         raise InputError(f"{path}: needs the columns label and name; it has {', '.join(table.columns)}")
     names = dict(zip(table["label"].str.strip(), table["name"].str.strip(), strict=True))
-    order = [str(label) for label in range(len(table))]
-    if names.keys() != set(order) or "" in names.values():
+    if names.keys() != set(map(str, range(len(table)))) or "" in names.values():
         raise InputError(f"{path}: the labels must be 0 to {len(table) - 1}, each once and with a name")
-    return [names[label] for label in order]
+    return [names[str(label)] for label in range(len(table))]
 
 
 def label_corpus(
-    train_labels: str | Path,
-    valid_labels: str | Path | None,
-    train_data_dir: str | Path | None = None,
-    valid_data_dir: str | Path | None = None,
-    label_names: str | Path | None = None,
-    *,
+    train_labels: str | Path, valid_labels: str | Path | None, train_data_dir: str | Path | None = None,
+    valid_data_dir: str | Path | None = None, label_names: str | Path | None = None, *,
     num_accents: int | None = None,
-) -> tuple[pd.DataFrame, list[str]]:
-    """Make a corpus (path, accent and split of each line) and the list of its accents from label files.
+) -> tuple[pd.DataFrame, list[str]]:  # fmt: skip
+    """Make a corpus (path, accent, split) and the list of its accents from label files.
 
-    A line has a path without extension (in ``data_dir``), a label 0..N-1, and -1 (not used). N is
-    ``num_accents``, by default the number of labels that occur in training. Labels are their own names unless
-    a table names them (:func:`read_label_names`). Nothing names speakers: one may be in both splits.
-
-    Raises InputError if a line has other columns or no such label, its feature file is missing, a path is in
-    both files or has two labels, the table names other than ``num_accents`` accents, or there is one accent.
+    A line has a path without extension, a label 0..N-1, and -1 (not used). N is ``num_accents``, by default
+    the number of labels that occur in training. Nothing names speakers: one may be in both splits.
     """
     files = {"train": (train_labels, train_data_dir), "validation": (valid_labels, valid_data_dir)}
     rows = []
@@ -168,11 +147,7 @@ def label_corpus(
 def read_pairs(
     clients: str | Path, impostors: str | Path, data_dir: str | Path | None = None, *, audio: bool = False
 ) -> pd.DataFrame:
-    """Read pairs that belong together (clients) or do not: a row of a, b (files) and client (bool) for each.
-
-    A line has two paths without extension, in ``data_dir``; ``audio`` allows audio files without features.
-    Raises InputError if a line has other columns or a file is missing.
-    """
+    """Read pairs of files that belong together (clients) or do not: a row of a, b, client (bool) for each."""
     rows = []
     for path, client in ((clients, True), (impostors, False)):
         for place, pair in read_lines(path, 2):

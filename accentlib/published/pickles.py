@@ -66,16 +66,11 @@ def read_made(path: str | Path) -> dict[str, Any]:
 
 
 def read_made_with(path: str | Path, config: Config) -> np.ndarray:
-    """Log-mels ``(frames, n_mels)``, float32, of a feature file in either published layout.
-
-    It holds an array ``(mels, frames)``, or a dict with that array as ``features``. Raises InputError if it
-    is missing or damaged, holds something else, or was made with other settings.
-    """
+    """Log-mels ``(frames, n_mels)``, float32, of ``(mels, frames)`` in a pickle, or in its ``features``."""
     content = read_pickle(path)
-    if isinstance(content, dict):
-        if "features" not in content:
-            raise InputError(f"{path}: a dict without the key 'features'")
-        content = content["features"]
+    if isinstance(content, dict) and "features" not in content:
+        raise InputError(f"{path}: a dict without the key 'features'")
+    content = content["features"] if isinstance(content, dict) else content
     if not isinstance(content, np.ndarray) or content.dtype.kind not in "fiu":
         raise InputError(f"{path}: holds no array of numbers")
     if content.ndim != 2 or content.shape[0] != config.n_mels or content.shape[1] == 0:

@@ -13,9 +13,8 @@ from ..network.checkpoint import empty_model, load_weights
 from ..training.schedule import make_optimizer
 
 RENAMED = {  # beginnings of names, the longest first
-    "poolingLayer.utteranceAttention.": "pooling.frame_attention.",
+    "poolingLayer.utteranceAttention.": "pooling.frame_attention.", "predictionLayer.W": "am_softmax.weight",
     "poolingLayer.headsAttention.att": "pooling.query", "poolingLayer.att": "pooling.query",
-    "predictionLayer.W": "am_softmax.weight",
     "poolingLayer.": "pooling.", "b2.": "norm.", "preLayer.": "fc3.",
 }  # fmt: skip
 UNUSED = ("b1.", "b3.")  # batch norms that the published network builds and never calls
@@ -45,17 +44,11 @@ def published_config(settings: Mapping[str, Any]) -> Config:
 
 
 def from_published(state_dict: Mapping[str, torch.Tensor | np.ndarray], settings: Mapping) -> AccentNet:
-    """Make a model in evaluation mode, with the labels "0", "1", ..., from weights of the published trainer.
+    """Make a model in evaluation mode, with labels "0", "1", ..., from weights under their published names.
 
-    Parameters
-    ----------
-    state_dict : dict of str to torch.Tensor or np.ndarray
-        Weights under their published names.
-    settings : dict
-        ``num_accents`` (number of classes) and published options (``kernel_size``, ``scalingFactor``, ...; by
-        default the paper's). Without ``sample_rate``, each file keeps its own rate.
-
-    Raises InputError if settings are missing or out of range, or the weights do not fit them.
+    ``settings`` has ``num_accents`` (number of classes) and published options (``kernel_size``, ...; by
+    default the paper's). Without ``sample_rate``, each file keeps its own rate. Raises InputError if settings
+    are missing or out of range, or the weights do not fit them.
     """
     classes = settings.get("num_accents", settings.get("num_spkrs"))  # the speaker version's name
     if not isinstance(classes, (int, np.integer)) or classes < 1:
@@ -73,11 +66,7 @@ def from_published(state_dict: Mapping[str, torch.Tensor | np.ndarray], settings
 
 
 def published_training(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert the content of a published ``.chkpt`` to a checkpoint to resume from.
-
-    Training goes on with the next epoch, without a best score. A misfitting optimizer's state is None.
-    Raises InputError as :func:`from_published`, or if step or epoch is missing.
-    """
+    """Convert a published ``.chkpt`` to a checkpoint that resumes at the next epoch, without a best score."""
     settings = vars(content["settings"])
     model = from_published(content["model"], settings)
     step, epoch = content.get("step"), content.get("epoch")
@@ -92,10 +81,8 @@ def published_training(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def optimizer_state(content: Mapping, model: AccentNet, options: Mapping) -> dict[str, Any] | None:
-    """State of a published checkpoint's optimizer, in the order of our weights; None if it does not fit.
-
-    Published optimizers number the weights in the order of the checkpoint, without the batch norms' buffers.
-    """
+    """State of a published checkpoint's optimizer, in the order of our weights; None if it does not fit."""
+    # Published optimizers number the weights in the order of the checkpoint, without the buffers.
     learned = [str(name) for name in content["model"] if not str(name).endswith(BUFFERS)]
     number = {our_name(name): i for i, name in enumerate(learned) if not name.startswith(UNUSED)}
     kind, states = options.get("optimizer", "Adam"), {}
