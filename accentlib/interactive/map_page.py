@@ -97,8 +97,8 @@ def look_at(model: AccentNet, folder: Path, row: dict[str, Any]) -> tuple[dict[s
     """Text, attention (mean 1) and link from ``folder`` of a clip; its spectrogram and audio as data URLs."""
     config, audio = model.config, audio_beside(row["path"])
     log_mels = file_log_mel(row["path"], config)
-    clip = {name: str(row[name]) for name in ("accent", "speaker", "split", "predicted") if name in row}
-    clip |= {"name": "/".join(Path(row["id"]).parts[-2:]), "probability": row["probability"]}
+    clip: dict[str, Any] = {"name": "/".join(Path(row["id"]).parts[-2:]), "probability": row["probability"]}
+    clip |= {name: str(row[name]) for name in ("accent", "speaker", "split", "predicted") if name in row}
     clip["seconds"] = round(len(log_mels) * config.hop_seconds, 2)
     if config.pooling_method != "Statistics":
         clip["attention"] = frame_attention(model, log_mels)[:: config.frames_a_step, -1].round(2).tolist()

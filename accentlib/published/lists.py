@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -123,11 +124,11 @@ def label_corpus(
         if num_accents not in (None, len(set(names))):
             raise InputError(f"{label_names}: names {len(set(names))} accents, not {num_accents}")
     elif num_accents is not None:
-        names, hint = range(num_accents), "; --label_names merges labels"
+        names, hint = list(map(str, range(num_accents))), "; --label_names merges labels"
     else:
         occurring = table.loc[table["split"] == "train", "label"].nunique()
-        names, hint = range(occurring), "; --num_accents N keeps labels that do not occur"
-    firsts: dict[str, tuple] = {}
+        names, hint = list(map(str, range(occurring))), "; --num_accents N keeps labels that do not occur"
+    firsts: dict[str, Any] = {}
     for row in table.itertuples():
         first = firsts.setdefault(row.path, row)
         if row.label >= len(names):
@@ -137,8 +138,8 @@ def label_corpus(
             raise InputError(f"{row.place}: {row.path} is in {train_labels} as well")
         if first.label != row.label:
             raise InputError(f"{row.place}: {row.path} is listed with label {first.label} as well")
-    table["accent"] = [str(names[label]) for label in table["label"]]
-    accents = list(dict.fromkeys(map(str, names)))
+    table["accent"] = [names[label] for label in table["label"]]
+    accents = list(dict.fromkeys(names))
     if len(accents) < 2:
         raise InputError(f"{train_labels}: only one accent, {accents[0]!r}; two are needed")
     return table[["path", "accent", "split"]], accents

@@ -40,7 +40,7 @@ def read_pickle(path: str | Path) -> Any:
     try:
         for code, number, _ in pickletools.genops(content):
             # The unpickler takes memory for all memo indices up to this one.
-            if code.name in ("PUT", "LONG_BINPUT") and number > len(content):
+            if code.name in ("PUT", "LONG_BINPUT") and (number or 0) > len(content):
                 raise pickle.UnpicklingError(f"memo index {number}")
         return PlainUnpickler(BytesIO(content)).load()
     except Exception as why:  # a damaged pickle can raise nearly anything

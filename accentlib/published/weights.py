@@ -69,11 +69,11 @@ def published_training(content: Mapping[str, Any]) -> dict[str, Any]:
     """Convert a published ``.chkpt`` to a checkpoint that resumes at the next epoch, without a best score."""
     settings = vars(content["settings"])
     model = from_published(content["model"], settings)
-    step, epoch = content.get("step"), content.get("epoch")
+    step, epoch = content.get("step", "missing"), content.get("epoch", "missing")
     if not all(type(count) is int and count >= 0 for count in (step, epoch)):
         raise InputError(f"step and epoch must be whole numbers, not {step!r} and {epoch!r}")
     config, weights = our_options(settings), model.state_dict()
-    training = {
+    training: dict[str, Any] = {
         "model": weights, "averaged": None, "optimizer": optimizer_state(content, model, config),
         "counters": {"step": step, "epoch": epoch + 1}, "history": [], "random": [],
     }  # fmt: skip
@@ -93,8 +93,8 @@ def optimizer_state(content: Mapping, model: AccentNet, options: Mapping) -> dic
             states[i] = {k: torch.as_tensor(stored[k], dtype=torch.float32) for k in OPTIMIZER_STATE[kind]}
             if any(x.shape != (weight.shape if k != "step" else ()) for k, x in states[i].items()):
                 return None
-        rates = {"learning_rate": float(group["lr"]), "weight_decay": float(group["weight_decay"])}
-        optimizer = make_optimizer(model, Config(optimizer=kind, **rates))
+        rate, decay = float(group["lr"]), float(group["weight_decay"])
+        optimizer = make_optimizer(model, Config(optimizer=kind, learning_rate=rate, weight_decay=decay))
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError):  # of any file
         return None
     return optimizer.state_dict() | {"state": states}
