@@ -84,10 +84,8 @@ def test_a_list_of_48_khz_files_says_what_to_do_and_then_does_it(tmp_path, capsy
     (tmp_path / "files.lst").write_text(f"{tmp_path}/a\n")
     argv = ["features", "-i", str(tmp_path / "files.lst")]
     assert main(argv) == 1
-    assert (
-        "1200 samples, more than n_fft 512: resample it (sample_rate 16000, or the rate of the other files), or use n_fft 2048"
-        in (capsys.readouterr().err)
-    )
+    err = capsys.readouterr().err
+    assert "1200 samples" in err and "use sample_rate 16000" in err and "n_fft 2048" in err
     assert main([*argv, "--sample_rate", "16000"]) == 0
     assert read_made_with(tmp_path / "a.pickle", Config()).shape == (57, 80)
     assert main([*argv, "--n_fft", "2048"]) == 0  # at the file's own rate, as published
