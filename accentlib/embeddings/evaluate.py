@@ -1,12 +1,10 @@
-"""Figures of a model on a table of clips."""
-
-from typing import Any
+"""Metrics of a model on a table of clips."""
 
 import numpy as np
 import pandas as pd
 
 from ..config import InputError
-from ..features.store import FeatureStore
+from ..features.store import FeatureStore, clip_ids
 from ..network.accent_net import AccentNet
 from .inference import Answers, infer
 from .metrics import corpus_metrics, expected_calibration_error
@@ -14,26 +12,24 @@ from .metrics import corpus_metrics, expected_calibration_error
 
 def check_accents(table: pd.DataFrame, labels: list[str]) -> None:
     """Raise an InputError if the table has an accent that is not among a model's labels."""
-    unknown = sorted(set(table["accent"]) - set(labels))
-    if unknown:
+    if unknown := sorted(set(table["accent"]) - set(labels)):
         raise InputError(
             f"the corpus has the accent {unknown[0]!r}; the model knows {', '.join(labels)}"
-            " (accentlib corpus ... --accent-names gives labels other names)"
+            " (accentlib corpus ... --accent-names renames accents)"
         )
 
 
 def evaluate_table(
     model: AccentNet, table: pd.DataFrame, *, store: FeatureStore | None = None
-) -> tuple[pd.DataFrame, Answers, dict[str, Any]]:
-    """The rows whose clips could be read, what the network says of them, and the figures.
+) -> tuple[pd.DataFrame, Answers, dict]:
+    """The rows of readable clips, the model's answers and their metrics; ``store`` as in :func:`infer`.
 
-    ``store`` as for :func:`accentlib.infer`.
-
-    Raises InputError if the table has an accent that the model does not know, or no clip can be read.
+    Raises InputError if the model does not know an accent of the table, or no clip is readable.
     """
     check_accents(table, model.labels)
     answers = infer(model, table, store=store)
-    table = table[~table["path"].isin(answers.problems)].reset_index(drop=True)
+    read = [str(clip_id) not in answers.problems for clip_id in clip_ids(table)]
+    table = table[read].reset_index(drop=True)
     if not len(table):
         raise InputError(f"no clip could be read; the first: {next(iter(answers.problems.values()))}")
     metrics = corpus_metrics(table, answers.accents, model.labels)

@@ -1,32 +1,24 @@
-"""Which phones carry the accent: what the network attends to, and what it misses when they are hidden."""
+"""Which phones carry the accent: attention to phones, and the cost of masking them."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import torch
 
-from ..corpora.phones import UNKNOWN, FramePhones
-from ..features.log_mel import normalise
-from ..features.store import FeatureStore
+from ..corpora.phones import FramePhones
+from ..features.store import FeatureStore, clip_ids
 from ..network.accent_net import AccentNet
+from .calibration import log_likelihood
 from .inference import forward_log_mels, log_mel_attention
 
 
 def frame_attention(model: AccentNet, log_mels: np.ndarray) -> np.ndarray:
-    """How much each frame counts in the pooled vector, 1 if all counted alike: ``(frames, heads + 1)``.
+    """Attention to each frame of log-mels ``(frames, mels)``, as a multiple of uniform attention.
 
-    The last column is all heads together, weighed as double attention weighs them. An encoder's step lasts
-    several frames, which share its attention.
-
-    Parameters
-    ----------
-    model : AccentNet
-        With attention.
-    log_mels : np.ndarray
-        ``(frames, mels)``, before normalisation.
+    The result is ``(frames, heads + 1)``: the last column combines the heads by their weights. The frames of
+    an encoder step share its attention.
     """
-    frames, heads = log_mel_attention(model, normalise(log_mels, model.config.normalization))
+    _, (frames, heads) = log_mel_attention(model, log_mels)
     if heads is None:
         heads = np.full(frames.shape[1], 1 / frames.shape[1])
     relative = len(frames) * np.column_stack([frames, frames @ heads])  # (steps, heads + 1)
@@ -36,96 +28,59 @@ def frame_attention(model: AccentNet, log_mels: np.ndarray) -> np.ndarray:
 def attention_by_phone(
     model: AccentNet, table: pd.DataFrame, store: FeatureStore, phones: FramePhones
 ) -> pd.DataFrame:
-    """Mean attention to each phone, 1 if all frames counted alike.
+    """Mean attention to each phone in the clips of a table, as a multiple of uniform attention.
 
-    Parameters
-    ----------
-    model : AccentNet
-        With attention.
-    table : pandas.DataFrame
-        The clips, with a column ``path``.
-    store : FeatureStore
-        Their log-mels.
-    phones : FramePhones
-        What is spoken in them.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a phone, the most attended first: a column a head, ``all`` (the heads together, as they are
-        weighed), ``seconds`` (how long it is heard in all clips).
+    The result has a row for each phone, highest attention first: phone, a column for each head, ``all``
+    (heads combined) and ``seconds`` (total duration).
     """
     sums = np.zeros((len(phones.names), model.config.heads + 1))
-    frames = np.zeros(len(phones.names))
-    for path in table["path"]:
-        spoken = phones.frames(path, len(store[path]))
-        known = spoken != UNKNOWN
-        np.add.at(sums, spoken[known], frame_attention(model, store[path])[known])
-        np.add.at(frames, spoken[known], 1)
-    heard = frames > 0
+    counts = np.zeros(len(phones.names))
+    for clip_id in clip_ids(table):
+        spoken = phones.frames(clip_id, len(store[clip_id])) == np.arange(len(phones.names))[:, None]
+        sums += spoken @ frame_attention(model, store[clip_id])  # (phones, heads + 1)
+        counts += spoken.sum(axis=1)
     columns = [*(f"head {i + 1}" for i in range(model.config.heads)), "all"]
-    means = pd.DataFrame(sums[heard] / frames[heard, None], columns=columns)
-    means.insert(0, "phone", np.array(phones.names)[heard])
-    means["seconds"] = frames[heard] * model.config.hop_seconds
-    return means.sort_values("all", ascending=False, ignore_index=True)
+    means = pd.DataFrame(sums / np.maximum(counts, 1)[:, None], columns=columns)
+    means.insert(0, "phone", phones.names)
+    means["seconds"] = counts * model.config.hop_seconds
+    return means[counts > 0].sort_values("all", ascending=False, ignore_index=True)
 
 
 def hidden(log_mels: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """Log-mels ``(frames, mels)`` of which some frames, ``(frames,)`` bool, say nothing: they are the others' mean."""
+    """Replace masked frames ``(frames,)`` of log-mels ``(frames, mels)`` with the mean of the rest."""
     if not frames.any() or frames.all():
         return log_mels
     return np.where(frames[:, None], log_mels[~frames].mean(axis=0, dtype=np.float32), log_mels)
 
 
 def hide_phones(
-    model: AccentNet,
-    table: pd.DataFrame,
-    store: FeatureStore,
-    phones: FramePhones,
-    names: Sequence[str],
-    *,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """How much surer of the true accent the network is with a phone than without it.
+    model: AccentNet, table: pd.DataFrame, store: FeatureStore, phones: FramePhones, names: Sequence[str],
+    *, seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
+    """Mask the named phones, one after the other, and measure how much the true accent's probability falls.
 
-    Each phone is hidden wherever it is spoken; as a control, as many frames of the same clip are hidden
-    elsewhere, the same spans moved round by a random time.
-
-    Parameters
-    ----------
-    model, table, store, phones
-        As for :func:`attention_by_phone`; the table needs the column ``accent``.
-    names : sequence of str
-        The phones.
-    seed : int
-        Of the control.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a phone: ``clips`` in which it is spoken, ``loss`` and ``control``: how much the logarithm of the
-        true accent's probability falls in these clips, on average, by hiding the phone and by hiding other frames.
+    As a control, the same masks are shifted in time by random numbers of frames (``seed``). The result has a
+    row for each phone that occurs, highest loss first: phone, ``clips`` with it, ``loss`` and ``control``:
+    mean fall of the true accent's log-probability in these clips, by the mask and by the control.
     """
     rng = np.random.default_rng(seed)
     truth = np.array([model.labels.index(accent) for accent in table["accent"]])
+    log_mels = [store[clip_id] for clip_id in clip_ids(table)]
+    spoken = [phones.frames(*clip) for clip in zip(clip_ids(table), map(len, log_mels), strict=True)]
 
-    def log_probability(log_mels: list[np.ndarray], rows: np.ndarray) -> np.ndarray:
-        logits = torch.from_numpy(forward_log_mels(model, log_mels)[1]) / model.calibration.temperature
-        return logits.log_softmax(dim=1).numpy()[np.arange(len(rows)), truth[rows]]
+    def likelihood(masked: list[np.ndarray], truth: np.ndarray) -> np.ndarray:
+        return log_likelihood(forward_log_mels(model, masked)[1] / model.calibration.temperature, truth)
 
-    whole = log_probability([store[path] for path in table["path"]], np.arange(len(table)))
-    rows = []
+    whole, rows = likelihood(log_mels, truth), []
     for name in names:
-        number = phones.names.index(name)
-        spoken = [phones.frames(path, len(store[path])) == number for path in table["path"]]
-        having = np.flatnonzero([frames.any() for frames in spoken])
-        if not len(having):
+        masks = [numbers == phones.names.index(name) for numbers in spoken]
+        own = np.flatnonzero([mask.any() for mask in masks])
+        if not len(own):
             continue
-        moved = [np.roll(spoken[i], rng.integers(len(spoken[i]))) for i in having]
-        paths = table["path"].iloc[having]
-        row = {"phone": name, "clips": len(having)}
-        for what, masks in (("loss", [spoken[i] for i in having]), ("control", moved)):
-            log_mels = [hidden(store[path], mask) for path, mask in zip(paths, masks, strict=True)]
-            row[what] = float((whole[having] - log_probability(log_mels, having)).mean())
+        row = {"phone": name, "clips": len(own)}
+        shifted = {i: np.roll(masks[i], rng.integers(len(masks[i]))) for i in own}
+        for column, frames in (("loss", masks), ("control", shifted)):
+            masked = [hidden(log_mels[i], frames[i]) for i in own]
+            row[column] = float((whole[own] - likelihood(masked, truth[own])).mean())
         rows.append(row)
     return pd.DataFrame(rows).sort_values("loss", ascending=False, ignore_index=True)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from io import BytesIO
-from pathlib import Path
+from numbers import Real
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -15,27 +15,25 @@ from ..config import Config, InputError
 from ..device import keep_freed_memory
 from ..features.audio import as_wave, read_audio, to_mono
 from ..features.batches import length_buckets, pad
-from ..features.log_mel import at_rate, moments, normalise, wave_log_mel
+from ..features.log_mel import at_rate, file_log_mel, moments, normalise, wave_log_mel
 from ..features.parallel import TOGETHER, on_all_cores
-from ..features.store import FeatureStore, log_mels_of_files
+from ..features.store import FeatureStore, clip_ids
 from ..network.accent_net import AccentNet, evaluating
 from ..network.pooling import Weights
 
-Clip = (
-    str | Path | bytes | BinaryIO | tuple[np.ndarray | torch.Tensor, int]
-)  # a file, what is in one, or a wave
+Clip = str | os.PathLike | bytes | BinaryIO | tuple[np.ndarray | torch.Tensor, int]  # wave and Hz
 Clips = Clip | Iterable[Clip] | pd.DataFrame
-CHUNK = 512  # files whose features are held in memory at once
+CHUNK = 512  # clips whose features are in memory at once
 
 
 class Answers(NamedTuple):
-    """What the network says of clips: a row a clip that could be read, in the given order."""
+    """What a model predicts: one row for each readable clip, in the given order."""
 
     ids: list[str]
     accents: list[str]  # the most probable accent of each clip
     embeddings: np.ndarray  # (clips, embedding), float32
-    probabilities: np.ndarray  # (clips, accents), with the temperature of a calibrated model
-    problems: dict[str, str]  # what is wrong with each clip that could not be read
+    probabilities: np.ndarray  # (clips, accents), calibrated if the model is
+    problems: dict[str, str]  # id and error message of each unreadable clip
 
 
 def evaluation_windows(frames: int, window: int) -> list[tuple[int, int]]:
@@ -46,263 +44,196 @@ def evaluation_windows(frames: int, window: int) -> list[tuple[int, int]]:
     return [(start, start + window) for start in starts.tolist()]
 
 
-def window_pieces(log_mels: Sequence[np.ndarray], config: Config) -> list[tuple[int, int, int]]:
-    """Which utterance, first and last frame (exclusive) of each window that ``evaluation_window`` makes of them."""
+def cut_clips(log_mels: Sequence[np.ndarray], config: Config) -> tuple[list[np.ndarray], np.ndarray]:
+    """Cut utterances into windows of ``evaluation_window`` s; also return each window's utterance number."""
     window = round(config.evaluation_window / config.hop_seconds)
-    return [(i, *ends) for i, x in enumerate(log_mels) for ends in evaluation_windows(len(x), window)]
+    ends = [(i, *pair) for i, x in enumerate(log_mels) for pair in evaluation_windows(len(x), window)]
+    return [log_mels[i][start:stop] for i, start, stop in ends], np.array([i for i, *_ in ends], dtype=int)
 
 
 @torch.inference_mode()
 def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings and logits of utterances, in padded batches of like lengths.
+    """Embeddings ``(clips, embedding)`` and logits ``(clips, accents)`` of utterances, float32.
 
-    With ``evaluation_window`` an utterance is cut into windows (:func:`evaluation_windows`), after it was
-    normalised as a whole, and theirs are averaged. The logits of n windows count ``n^window_gain`` times.
-
-    Parameters
-    ----------
-    model : AccentNet
-        Used in float32 and in evaluation mode, whatever mode it is in; it is left as it was.
-    log_mels : sequence of np.ndarray
-        ``(frames, mels)`` each, before normalisation; views of a store are read a batch at a time.
-
-    Returns
-    -------
-    embeddings, logits : np.ndarray
-        ``(clips, embedding)`` and ``(clips, accents)``, in the given order.
+    Log-mels are ``(frames, mels)``, before normalisation. Each utterance is normalised as a whole. Results
+    are means over its windows (:func:`cut_clips`); ``n ** window_gain`` multiplies logits of n windows.
+    The model runs in evaluation mode; its own mode does not change.
     """
     device, config = next(model.parameters()).device, model.config
-    pieces = window_pieces(log_mels, config)
-    of_clip = np.array([clip for clip, *_ in pieces], dtype=int)
-    counts = np.bincount(of_clip)[:, None]
+    windows, of_clip = cut_clips(log_mels, config)
     known = [moments(x, config.normalization) for x in log_mels]
     embeddings = np.zeros((len(log_mels), config.embedding_size), np.float32)
     logits = np.zeros((len(log_mels), len(model.labels)), np.float32)
     with evaluating(model):
-        for bucket in length_buckets([stop - start for _, start, stop in pieces]):
-            cut = [
-                (log_mels[c][start:stop] - known[c][0]) / known[c][1]
-                for c, start, stop in map(pieces.__getitem__, bucket)
-            ]
-            batch, lengths = pad(cut)
+        for bucket in length_buckets([len(x) for x in windows]):
+            own = of_clip[bucket]
+            normal = [(windows[i] - known[c][0]) / known[c][1] for i, c in zip(bucket, own, strict=True)]
+            batch, lengths = pad(normal)
             vectors = model.embed(batch.to(device), lengths)
-            scores = model.am_softmax.scale * model.cosines(vectors)
-            np.add.at(embeddings, of_clip[bucket], vectors.cpu().numpy())
-            np.add.at(logits, of_clip[bucket], scores.cpu().numpy())
+            np.add.at(embeddings, own, vectors.cpu().numpy())
+            np.add.at(logits, own, (model.am_softmax.scale * model.cosines(vectors)).cpu().numpy())
+    counts = np.bincount(of_clip)[:, None]
     logits = logits / counts ** (1 - model.calibration.window_gain)
     return (embeddings / counts).astype(np.float32), logits.astype(np.float32)
 
 
-def as_clips(clips: Clips) -> list[Clip]:
-    """A list of what was given: of one clip, of several, or of a table's column ``path``.
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Probabilities ``(clips, accents)`` from logits divided by a temperature."""
+    return torch.from_numpy(logits / temperature).softmax(dim=1).numpy()
 
-    Raises InputError if it is neither a clip nor a sequence.
-    """
+
+def as_clips(clips: Clips) -> list[tuple[str, Clip]]:
+    """Pair each clip with its id: a table's, else its path, else "clip 0". InputError if it is not a clip."""
+    ids = None
     if isinstance(clips, pd.DataFrame):
         if "path" not in clips:
             raise InputError(f"the table has no column 'path'; it has {', '.join(map(str, clips.columns))}")
-        return list(clips["path"])
-    if _is_clip(clips):
-        return [clips]
-    if isinstance(clips, Iterable) and not isinstance(clips, Mapping) and not _is_numbers(clips):
-        clips = list(clips)
-        for i, clip in enumerate(clips):
-            if not _is_clip(clip):
-                raise InputError(f"clip {i}: {_not_a_clip(clip)}")
-        return clips
-    raise InputError(_not_a_clip(clips))
-
-
-def _is_wave(clip: Any) -> bool:
-    """Whether it is a pair, one of it a number: a wave and its rate."""
-    return (
-        isinstance(clip, tuple)
-        and len(clip) == 2
-        and any(isinstance(x, (int, float, np.number)) for x in clip)
-    )
-
-
-def _is_numbers(clips: Any) -> bool:
-    """Whether it is an array or a tensor of numbers."""
-    return isinstance(clips, torch.Tensor) or (
-        isinstance(clips, np.ndarray) and clips.dtype.kind not in "OSUT"
-    )
-
-
-def _is_clip(clip: Any) -> bool:
-    return isinstance(clip, (str, os.PathLike, bytes, bytearray)) or hasattr(clip, "read") or _is_wave(clip)
+        ids, clips = map(str, clip_ids(clips)), clips["path"]
+    fault = _not_a_clip(clips)
+    numbers = isinstance(clips, np.ndarray) and clips.dtype.kind not in "OSUT"
+    if fault and (numbers or isinstance(clips, (Mapping, torch.Tensor)) or not isinstance(clips, Iterable)):
+        raise InputError(fault)
+    clips = list(clips) if fault else [clips]
+    for i, clip in enumerate(clips):
+        if fault := _not_a_clip(clip):
+            raise InputError(f"clip {i}: {fault}")
+    ids = ids or (str(x) if isinstance(x, (str, os.PathLike)) else f"clip {i}" for i, x in enumerate(clips))
+    return list(zip(ids, clips, strict=True))
 
 
 def _not_a_clip(clip: Any) -> str:
-    if _is_numbers(clip):
+    """The message for something that is not a clip; empty if it is one."""
+    wave = isinstance(clip, tuple) and len(clip) == 2 and any(isinstance(x, Real) for x in clip)
+    if wave or isinstance(clip, (str, os.PathLike, bytes, bytearray)) or hasattr(clip, "read"):
+        return ""
+    if isinstance(clip, (np.ndarray, torch.Tensor)):
         return f"an array of shape {tuple(clip.shape)} needs its sample rate; pass (array, sample rate)"
-    return (
-        f"a {type(clip).__name__} is not a clip: give a path, (wave, sample rate), a binary file or its bytes"
-    )
+    kind = type(clip).__name__
+    return f"a {kind} is not a clip: give a path, (wave, sample rate), a binary file or its bytes"
 
 
-def infer(
-    model: AccentNet,
-    clips: Clips,
-    *,
-    store: FeatureStore | None = None,
-    scheduler: str = "",
-) -> Answers:
-    """Run the network over clips.
-
-    Parameters
-    ----------
-    model : AccentNet
-        As :func:`accentlib.load_model` or :func:`accentlib.train` gives it.
-    clips : a clip, several of them, or a table with a column ``path``
-        A clip is the path of an audio file, an open (binary) file or its bytes, or a pair of a wave and its rate in
-        Hz: an array or tensor ``(samples,)``, ``(samples, channels)`` or ``(channels, samples)``, of floats in
-        [-1, 1], int16, int32 or uint8.
-    store : FeatureStore, optional
-        Holds the features of files, made with the model's configuration, so that they need not be decoded.
-    scheduler : str
-        A Dask cluster that does it (:func:`accentlib.features.parallel.on_all_cores`).
-    """
-    clips = as_clips(clips)
-    keep_freed_memory()
-    size = CHUNK // TOGETHER if scheduler else CHUNK
-    chunks = [(start, clips[start : start + size]) for start in range(0, len(clips), size)]
-    if scheduler:
-        parts = on_all_cores(partial(_listen_to_chunk, model, None), chunks, scheduler=scheduler)
-    else:
-        parts = (_listen_to_chunk(model, store, chunk) for chunk in chunks)
-    nothing = [np.empty((0, size), np.float32) for size in (model.config.embedding_size, len(model.labels))]
-    names, accents, embeddings, probabilities, problems = [], [], [nothing[0]], [nothing[1]], {}
-    for part in parts:
-        names += part.ids
-        accents += part.accents
-        embeddings.append(part.embeddings)
-        probabilities.append(part.probabilities)
-        problems |= part.problems
-    return Answers(names, accents, np.concatenate(embeddings), np.concatenate(probabilities), problems)
-
-
-def _listen_to_chunk(
-    model: AccentNet, store: FeatureStore | None, chunk: tuple[int, Sequence[Clip]]
-) -> Answers:
-    """What the network says of clips; the number of the first of them comes with them."""
-    start, clips = chunk
-    names, features, problems = [], [], {}
-    for name, result in _log_mels(model, clips, start, store):
-        if isinstance(result, str):
-            problems[name] = result
-        else:
-            names.append(name)
-            features.append(result)
-    embeddings, logits = forward_log_mels(model, features)
-    probabilities = (torch.from_numpy(logits) / model.calibration.temperature).softmax(dim=1).numpy()
-    accents = [model.labels[i] for i in probabilities.argmax(axis=1)]
-    return Answers(names, accents, embeddings, probabilities, problems)
-
-
-def _log_mels(model: AccentNet, clips: Sequence[Clip], start: int, store: FeatureStore | None = None):
-    """Yield a name, and log-mels or the line that says what is wrong, for each clip."""
-    paths = [str(clip) for clip in clips if isinstance(clip, (str, os.PathLike))]
-    stored = {path for path in paths if store and path in store}
-    of_files = iter(list(log_mels_of_files([path for path in paths if path not in stored], model.config)))
-    for i, clip in enumerate(clips, start):
-        if isinstance(clip, (str, os.PathLike)):
-            yield str(clip), store[str(clip)] if str(clip) in stored else next(of_files)
-            continue
-        try:
-            yield f"clip {i}", _log_mel_in_memory(clip, model.config)
-        except InputError as error:
-            yield f"clip {i}", f"clip {i}: {error}"
-
-
-def _log_mel_in_memory(clip: Clip, config: Config) -> np.ndarray:
-    """Log-mels ``(frames, mels)`` of a wave with its rate, or of an audio file that is open or given as bytes."""
-    if _is_wave(clip):
-        wave, rate = as_wave(*clip)
-    else:
+def clip_log_mel(clip_id: str, clip: Clip, config: Config) -> np.ndarray:
+    """Log-mels ``(frames, mels)`` of a clip; raises InputError that names its file, or else its id."""
+    if isinstance(clip, (str, os.PathLike)):
+        return file_log_mel(str(clip), config)
+    try:
         if hasattr(clip, "read"):
             if clip.seekable():
                 clip.seek(0)
             clip = clip.read()
-            if isinstance(clip, str):
-                raise InputError("a text file; open the audio file in binary mode")
-        wave, rate = read_audio(BytesIO(clip))
-    config = at_rate(config, rate)
-    return wave_log_mel(to_mono(wave, rate, config.sample_rate), config)
+        if isinstance(clip, str):
+            raise InputError("a text file; open the audio file in binary mode")
+        wave, rate = as_wave(*clip) if isinstance(clip, tuple) else read_audio(BytesIO(clip))
+        config = at_rate(config, rate)
+        return wave_log_mel(to_mono(wave, rate, config.sample_rate), config)
+    except InputError as error:
+        raise InputError(f"{clip_id}: {error}") from None
 
 
-def _all_read(answers: Answers) -> Answers:
+def infer(
+    model: AccentNet, clips: Clips, *, store: FeatureStore | None = None, scheduler: str = ""
+) -> Answers:
+    """Compute embeddings, accent probabilities and the most probable accents of clips.
+
+    Parameters
+    ----------
+    model : AccentNet
+    clips : a clip, several clips, or a table with a column ``path`` and perhaps ``id``
+        A clip is a path, an open binary file, its bytes, or a pair (wave, sample rate in Hz). A wave is an
+        array or tensor of floats in [-1, 1], int16, int32 or uint8: ``(samples,)``, or with channels.
+    store : FeatureStore, optional
+        Features made with the model's configuration; clips with an id in it are not decoded.
+    scheduler : str
+        Address of a Dask cluster to run on (:func:`accentlib.features.parallel.on_all_cores`).
+    """
+    clips = as_clips(clips)
+    keep_freed_memory()
+    size = CHUNK // TOGETHER if scheduler else CHUNK
+    chunks = [clips[start : start + size] for start in range(0, len(clips), size)] or [[]]
+    infer_chunk = partial(_infer_chunk, model, store)
+    parts = on_all_cores(infer_chunk, chunks, scheduler=scheduler) if scheduler else map(infer_chunk, chunks)
+    ids, problems, embeddings, logits = zip(*parts, strict=True)
+    ids = [clip_id for part in ids for clip_id in part]
+    probabilities = softmax(np.concatenate(logits), model.calibration.temperature)
+    accents = [model.labels[i] for i in probabilities.argmax(axis=1)]
+    problems = {clip_id: problem for part in problems for clip_id, problem in part.items()}
+    return Answers(ids, accents, np.concatenate(embeddings), probabilities, problems)
+
+
+def _infer_chunk(model: AccentNet, store: FeatureStore | None, clips: list[tuple[str, Clip]]) -> tuple:
+    """Ids of readable clips, problems of the others, and embeddings and logits of readable clips."""
+    ids, log_mels, problems = [], [], {}
+    for clip_id, clip in clips:
+        try:
+            stored = store is not None and clip_id in store
+            log_mels.append(store[clip_id] if stored else clip_log_mel(clip_id, clip, model.config))
+            ids.append(clip_id)
+        except InputError as error:
+            problems[clip_id] = str(error)
+    return ids, problems, *forward_log_mels(model, log_mels)
+
+
+def _infer_all(model: AccentNet, clips: Clips) -> Answers:
+    answers = infer(model, clips)
     if answers.problems:
         raise InputError("\n".join(answers.problems.values()))
     return answers
 
 
 def embed(model: AccentNet, clips: Clips) -> np.ndarray:
-    """Embeddings ``(clips, embedding)`` of clips (see :func:`infer` for what a clip can be).
-
-    Raises InputError if a clip cannot be used; a line for each.
-    """
-    return _all_read(infer(model, clips)).embeddings
+    """Embeddings ``(clips, embedding)`` of clips (see :func:`infer`); InputError as in :func:`predict`."""
+    return _infer_all(model, clips).embeddings
 
 
 def predict(model: AccentNet, clips: Clips) -> pd.DataFrame:
-    """The most probable accent of each clip: a table of path, accent, probability and nearest.
+    """A table with path, accent, probability and nearest accent of clips (see :func:`infer`).
 
-    Of a calibrated model (:func:`accentlib.embeddings.calibration.calibrate`) the probability says how often such an
-    answer is right, and the accent is "unsure" where that is too seldom; ``nearest`` names one all the same.
-
-    Raises InputError if a clip cannot be used; a line for each.
+    A calibrated model (:func:`accentlib.calibrate`) predicts "unsure" at probabilities where it is too often
+    wrong; ``nearest`` is always the most probable accent. If a table has ids other than its paths, they are a
+    first column ``id``. Raises InputError with one line for each unreadable clip.
     """
-    return prediction_table(model, _all_read(infer(model, clips)))
+    answers = _infer_all(model, clips)
+    predictions = prediction_table(model, answers)
+    if isinstance(clips, pd.DataFrame) and "id" in clips and list(clips["path"]) != answers.ids:
+        predictions["path"] = list(clips["path"])
+        predictions.insert(0, "id", answers.ids)
+    return predictions
 
 
 def prediction_table(model: AccentNet, answers: Answers) -> pd.DataFrame:
-    """Path, accent (or "unsure"), probability and nearest accent, a row a clip."""
+    """The table of :func:`predict` for answers with paths as their ids."""
     nearest, probability = answers.accents, answers.probabilities.max(axis=1, initial=0)
-    return pd.DataFrame(
-        {
-            "path": answers.ids,
-            "accent": np.where(probability < model.calibration.unsure_below, "unsure", nearest),
-            "probability": probability.round(4),
-            "nearest": nearest,
-        }
-    )
+    accents = np.where(probability < model.calibration.unsure_below, "unsure", nearest)
+    columns = {"path": answers.ids, "accent": accents, "probability": probability.round(4)}
+    return pd.DataFrame(columns | {"nearest": nearest})
 
 
 def attention(model: AccentNet, clip: Clip) -> tuple[np.ndarray, Weights]:
-    """What the network attends to in one clip.
+    """Normalised log-mels ``(frames, mels)`` and attention weights of a clip; InputError if it is unreadable.
 
-    Returns
-    -------
-    log_mels : np.ndarray
-        ``(frames, mels)``, normalised.
-    weights : Weights
-        Arrays ``frames`` ``(frames / 8 or 16, heads)`` and ``heads`` ``(heads,)``, or None where the
-        pooling has none.
-
-    Raises InputError if the clip cannot be used.
+    ``weights.frames`` is ``(steps, heads)``, with 8, 16 or 32 frames a step, ``weights.heads`` ``(heads,)``;
+    each is None if the pooling has no such weights.
     """
-    ((_, log_mels),) = _log_mels(model, as_clips(clip), 0)
-    if isinstance(log_mels, str):
-        raise InputError(log_mels)
-    log_mels = normalise(log_mels, model.config.normalization)
-    return log_mels, log_mel_attention(model, log_mels)
+    ((clip_id, clip),) = as_clips(clip)
+    return log_mel_attention(model, clip_log_mel(clip_id, clip, model.config))
 
 
 @torch.inference_mode()
-def log_mel_attention(model: AccentNet, log_mels: np.ndarray) -> Weights:
-    """The weights of :func:`attention`, for normalised log-mels ``(frames, mels)``."""
+def log_mel_attention(model: AccentNet, log_mels: np.ndarray) -> tuple[np.ndarray, Weights]:
+    """:func:`attention` of log-mels ``(frames, mels)``, before normalisation."""
+    log_mels = normalise(log_mels, model.config.normalization)
     batch = torch.from_numpy(log_mels)[None].to(next(model.parameters()).device)
     with evaluating(model):
         _, weights = model.attend(batch)
-    return Weights(*(None if w is None else w[0].cpu().numpy() for w in weights))
+    return log_mels, Weights(*(None if w is None else w[0].cpu().numpy() for w in weights))
+
+
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
+    """Scale vectors ``(n, size)`` to length one, in float64: float32 loses the order of similar vectors."""
+    vectors = np.atleast_2d(vectors).astype(np.float64)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 def cosine_scores(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine of every embedding of a to every one of b: ``(len(a), len(b))``, float64.
-
-    In float32 the embeddings of an untrained network, whose cosines are all above 0.99999, have no order.
-    """
-    from sklearn.metrics.pairwise import cosine_similarity
-
-    return cosine_similarity(*(np.atleast_2d(x).astype(np.float64) for x in (a, b)))
+    """Cosine of each embedding in a and each in b: ``(len(a), len(b))``, float64."""
+    return unit_rows(a) @ unit_rows(b).T

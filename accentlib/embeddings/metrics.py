@@ -1,205 +1,140 @@
-"""Honest figures: balanced accuracy and macro F1, beside chance, with intervals over speakers; calibration; EER."""
+"""Metrics: balanced accuracy with an interval over speakers, calibration error, EER, nearest neighbours."""
 
-import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import precision_recall_fscore_support, roc_curve, silhouette_score
 
 from ..corpora.splits import few_speakers
-from .inference import cosine_scores
+from .inference import cosine_scores, unit_rows
 
-NAMES = {  # of the figures; accuracy is micro F1 as well
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "accuracy": "accuracy",
-    "eer": "EER",
-}
+NAMES = {  # in plots and logs; accuracy is also micro F1
+    "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1", "accuracy": "accuracy", "eer": "EER",
+}  # fmt: skip
+BINS = 10  # of predicted probability, for the calibration error
 
 
 def classification_metrics(truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> dict:
-    """Balanced accuracy, macro F1, accuracy and chance.
+    """Balanced accuracy (mean recall of the accents in ``truth``), macro F1, accuracy and chance level.
 
-    Balanced accuracy is the mean recall of the accents that occur in ``truth``. Chance is one over their number,
-    and so is always naming the commonest accent.
+    The chance level is 1 / accents in ``truth``: the balanced accuracy of the majority baseline.
     """
-    from sklearn.metrics import f1_score, recall_score
-
     truth, predicted = np.asarray(truth), np.asarray(predicted)
     present = [label for label in labels if label in set(truth)]
-    kinds = {"labels": present, "average": "macro", "zero_division": 0}
-    return {
-        "balanced_accuracy": float(recall_score(truth, predicted, **kinds)),
-        "macro_f1": float(f1_score(truth, predicted, **kinds)),
-        "accuracy": float((truth == predicted).mean()),
-        "chance": 1 / len(present),
-    }
+    options = {"labels": present, "average": "macro", "zero_division": 0}
+    _, recall, f1, _ = precision_recall_fscore_support(truth, predicted, **options)
+    metrics = {"balanced_accuracy": recall, "macro_f1": f1, "accuracy": (truth == predicted).mean()}
+    return {name: float(value) for name, value in metrics.items()} | {"chance": 1 / len(present)}
 
 
-def corpus_metrics(table: pd.DataFrame, predicted: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
-    """:func:`classification_metrics` of a corpus's rows, with the numbers of speakers and clips.
+def corpus_metrics(table: pd.DataFrame, predicted: Sequence[str], labels: Sequence[str]) -> dict:
+    """:func:`classification_metrics` of clips, :func:`speaker_interval`, and numbers of clips and speakers.
 
-    ``interval`` is that of :func:`speaker_interval`, ``few_speakers`` what :func:`accentlib.corpora.splits.few_speakers`
-    says. Where it is not known who speaks, ``speakers`` and ``interval`` are None.
+    Without speakers, ``speakers`` and ``interval`` are None. ``few_speakers`` is a warning, or empty.
     """
-    known = "speaker" in table
-    interval = speaker_interval(table["accent"].to_numpy(), predicted, table["speaker"]) if known else None
-    return classification_metrics(table["accent"], predicted, labels) | {
-        "interval": interval and [*interval],
-        "speakers": int(table["speaker"].nunique()) if known else None,
-        "clips": len(table),
-        "few_speakers": few_speakers(table) if known else "",
-    }
+    more = {"interval": None, "speakers": None, "clips": len(table), "few_speakers": ""}
+    if "speaker" in table:
+        interval = speaker_interval(table["accent"].to_numpy(), predicted, table["speaker"])
+        more |= {"interval": [*interval], "speakers": int(table["speaker"].nunique())}
+        more["few_speakers"] = few_speakers(table)
+    return classification_metrics(table["accent"], predicted, labels) | more
 
 
 def percent_interval(value: float, interval: Sequence[float] | None) -> str:
-    """A figure with its 95 % interval: 62.2 % (57.3 to 66.8)."""
+    """Format a value with its 95 % interval: 62.2% (57.3 to 66.8)."""
     return f"{value:.1%}" + (f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else "")
 
 
 def speaker_interval(
     truth: np.ndarray, predicted: np.ndarray, speakers: Sequence[str], *, draws: int = 1000
 ) -> tuple[float, float]:
-    """A 95 % confidence interval of balanced accuracy, by bootstrap over speakers.
+    """The 95 % confidence interval of balanced accuracy, by bootstrap over speakers.
 
-    Clips of one speaker are right or wrong together, so speakers are drawn, with replacement (Efron and
-    Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
-
-    Parameters
-    ----------
-    truth : np.ndarray
-        ``(clips,)``, accents.
-    predicted : np.ndarray
-        ``(clips,)``, or ``(clips, trainings)``: their mean is what the interval is of.
-    speakers : sequence of str
-        Who speaks in each clip.
-    draws : int
-        Bootstrap samples.
+    Clips of one speaker are not independent, so we draw speakers, with replacement (Efron and Tibshirani, An
+    Introduction to the Bootstrap, 1993, chapter 13). Accents are ``(clips,)``; ``predicted`` may be
+    ``(clips, trainings)``, for the interval of their mean.
     """
     right = (np.asarray(predicted).reshape(len(truth), -1) == np.asarray(truth)[:, None]).mean(axis=1)
     rows = pd.DataFrame({"speaker": speakers, "accent": truth, "right": right, "clips": 1})
     sums = rows.groupby(["speaker", "accent"]).sum().unstack(fill_value=0)
     right, clips = sums["right"].to_numpy(), sums["clips"].to_numpy()  # (speakers, accents)
     times = np.random.default_rng(0).multinomial(len(clips), np.full(len(clips), 1 / len(clips)), size=draws)
-    heard = times @ clips  # (draws, accents)
-    recalls = np.where(heard > 0, times @ right / np.maximum(heard, 1), np.nan)
-    low, high = np.percentile(np.nanmean(recalls, axis=1), [2.5, 97.5])
-    return float(low), float(high)
+    drawn = times @ clips  # (draws, accents)
+    recalls = np.where(drawn > 0, times @ right / np.maximum(drawn, 1), np.nan)
+    return tuple(np.percentile(np.nanmean(recalls, axis=1), [2.5, 97.5]).tolist())
 
 
-def expected_calibration_error(probabilities: np.ndarray, truth: np.ndarray, bins: int = 10) -> float:
-    """How far the probability of the named accent is from how often it is right, on average.
-
-    Guo et al., On Calibration of Modern Neural Networks, arXiv 1706.04599, equation 3.
-
-    Parameters
-    ----------
-    probabilities : np.ndarray
-        ``(clips, accents)``.
-    truth : np.ndarray
-        ``(clips,)``, class numbers.
-    bins : int
-        Intervals of equal width that clips are gathered in, by the probability of their named accent.
-    """
-    table = reliability(probabilities, truth, bins)
-    return float(
-        (table["clips"] * (table["right"] - table["probability"]).abs()).sum() / table["clips"].sum()
-    )
-
-
-def reliability(probabilities: np.ndarray, truth: np.ndarray, bins: int = 10) -> pd.DataFrame:
-    """A row an interval of probability that clips fall into: mean probability, share that is right, clips."""
+def reliability(probabilities: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
+    """A row for each bin with clips: mean probability of the predicted accent, share of right ones, clips."""
     best = probabilities.max(axis=1)
     rows = pd.DataFrame({"probability": best, "right": probabilities.argmax(axis=1) == truth, "clips": 1})
-    grouped = rows.groupby(np.minimum((best * bins).astype(int), bins - 1))
+    grouped = rows.groupby(np.minimum((best * BINS).astype(int), BINS - 1))
     return grouped.agg({"probability": "mean", "right": "mean", "clips": "sum"}).reset_index(drop=True)
 
 
+def expected_calibration_error(probabilities: np.ndarray, truth: np.ndarray) -> float:
+    """Mean gap between probability and share of right ones (Guo et al., arXiv 1706.04599, equation 3)."""
+    table = reliability(probabilities, truth)
+    return float(np.average((table["right"] - table["probability"]).abs(), weights=table["clips"]))
+
+
 def neighbour_metrics(embeddings: np.ndarray, table: pd.DataFrame) -> dict[str, float]:
-    """How well embeddings gather by accent: numbers to stand beside a t-SNE picture.
+    """How well embeddings cluster by accent: numbers to read beside a t-SNE picture.
 
-    Returns
-    -------
-    dict
-        ``nearest_neighbour_accuracy``: how often the nearest clip (by cosine) of ANOTHER speaker has
-        the same accent. ``silhouette``: of the accents, by cosine, from -1 to 1. What is not defined
-        (one accent; a single speaker of each) is left out.
+    ``nearest_neighbour_accuracy`` is how often the nearest clip (by cosine) of ANOTHER speaker shares the
+    accent; ``silhouette`` is that of the accents by cosine, from -1 to 1. The result is empty if no accent
+    has two speakers, because accents and speakers are then the same.
     """
-    from sklearn.metrics import silhouette_score
-
-    figures = {}
     speakers, accents = table["speaker"].to_numpy(), table["accent"].to_numpy()
-    if table.groupby("accent")["speaker"].nunique().max() < 2:  # what is alike is the voice
-        return figures
-    if len(set(speakers)) > 1:
-        scores = cosine_scores(embeddings, embeddings)
-        scores[speakers[:, None] == speakers[None, :]] = -np.inf
-        nearest = accents[scores.argmax(axis=1)]
-        figures["nearest_neighbour_accuracy"] = float((nearest == accents).mean())
+    if table.groupby("accent")["speaker"].nunique().max() < 2:
+        return {}
+    scores = cosine_scores(embeddings, embeddings)
+    scores[speakers[:, None] == speakers] = -np.inf
+    metrics = {"nearest_neighbour_accuracy": float((accents[scores.argmax(axis=1)] == accents).mean())}
     if 1 < len(set(accents)) < len(accents):
-        figures["silhouette"] = float(
-            silhouette_score(embeddings.astype(np.float64), accents, metric="cosine")
-        )
-    return figures
+        metrics["silhouette"] = float(silhouette_score(unit_rows(embeddings), accents, metric="cosine"))
+    return metrics
 
 
-def error_rates(clients: np.ndarray, impostors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Misses (clients refused) and false alarms (impostors accepted) at every threshold, the highest first."""
-    from sklearn.metrics import roc_curve
-
-    truth = np.concatenate([np.ones(len(clients)), np.zeros(len(impostors))])
+def _error_rates(clients: np.ndarray, impostors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Misses (clients rejected) and false alarms (impostors accepted) at each threshold, highest first."""
+    truth = np.repeat([1, 0], [len(clients), len(impostors)])
     false_alarms, hits, _ = roc_curve(truth, np.concatenate([clients, impostors]), drop_intermediate=False)
     return 1 - hits, false_alarms
 
 
 def equal_error_rate(clients: np.ndarray, impostors: np.ndarray) -> float:
-    """EER: the error where misses and false alarms are alike, on straight lines between thresholds.
+    """EER: the rate at which misses and false alarms are equal, interpolated between thresholds.
 
-    Parameters
-    ----------
-    clients, impostors : np.ndarray
-        Scores of pairs that belong together and of pairs that do not; a client should score more.
-        Without pairs of either kind the result is NaN.
+    ``clients`` are scores of pairs that belong together, ``impostors`` of the others; NaN if there are none.
     """
     if not len(clients) or not len(impostors):
-        return math.nan
-    misses, false_alarms = error_rates(clients, impostors)
-    gap = misses - false_alarms  # falls from 1 to -1
-    after = int((gap <= 0).argmax())
-    part = gap[after - 1] / (gap[after - 1] - gap[after])
-    return float(false_alarms[after - 1] + part * (false_alarms[after] - false_alarms[after - 1]))
+        return np.nan
+    misses, false_alarms = _error_rates(clients, impostors)
+    return float(np.interp(0, false_alarms - misses, false_alarms))  # the difference rises from -1 to 1
 
 
 def min_dcf(clients: np.ndarray, impostors: np.ndarray, target_prior: float = 0.01) -> float:
-    """Least detection cost over all thresholds, both errors costing 1; 1 is what refusing all would cost.
+    """Lowest detection cost over all thresholds, as in NIST's speaker recognition evaluations.
 
-    NIST Speaker Recognition Evaluation plans; ``target_prior`` is the probability of a client.
+    Both errors cost 1, ``target_prior`` is the probability of a client; rejecting everyone scores 1.
     """
-    misses, false_alarms = error_rates(clients, impostors)
+    misses, false_alarms = _error_rates(clients, impostors)
     cost = target_prior * misses + (1 - target_prior) * false_alarms
     return float(cost.min() / min(target_prior, 1 - target_prior))
 
 
-def pair_scores(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine of each row of a ``(pairs, embedding)`` to the same row of b: ``(pairs,)``."""
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return (a * b).sum(axis=1) / np.maximum(lengths, 1e-12)
-
-
 def table_scores(pairs: pd.DataFrame, names: Sequence[str], embeddings: np.ndarray) -> np.ndarray:
-    """:func:`pair_scores` of the columns a and b of a table, whose entries are among ``names``."""
-    place = {name: i for i, name in enumerate(names)}
-    a, b = (embeddings[[place[name] for name in pairs[side]]] for side in "ab")
-    return pair_scores(a, b)
+    """Cosine of each pair, ``(pairs,)``: columns a and b have names of embeddings ``(names, embedding)``."""
+    place, vectors = {name: i for i, name in enumerate(names)}, unit_rows(embeddings)
+    a, b = (vectors[[place[name] for name in pairs[column]]] for column in "ab")
+    return (a * b).sum(axis=1)
 
 
 def accent_scores(embeddings: np.ndarray, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines of all pairs of clips by different speakers: those of the same accent, and the others."""
-    accents = pd.factorize(table["accent"])[0]
-    speakers = pd.factorize(table["speaker"])[0]
-    a, b = np.triu_indices(len(table), k=1)
-    across = speakers[a] != speakers[b]
-    a, b = a[across], b[across]
-    scores, same = cosine_scores(embeddings, embeddings)[a, b], accents[a] == accents[b]
-    return scores[same], scores[~same]
+    """Cosines of all pairs of clips of different speakers: pairs that share the accent, and the others."""
+    accents, speakers = (pd.factorize(table[column])[0] for column in ("accent", "speaker"))
+    pairs = np.triu(speakers[:, None] != speakers, k=1)
+    scores, same = cosine_scores(embeddings, embeddings), accents[:, None] == accents
+    return scores[pairs & same], scores[pairs & ~same]

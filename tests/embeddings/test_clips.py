@@ -1,4 +1,4 @@
-"""What people hand to predict and embed: files, waves of NumPy, PyTorch, librosa and soundfile, and mistakes."""
+"""What users pass to predict and embed: files, waves of NumPy, PyTorch and soundfile, tables, mistakes."""
 
 import io
 from pathlib import Path
@@ -12,6 +12,8 @@ from helpers import RATE, tone
 
 from accentlib import embed, infer, predict
 from accentlib.config import InputError
+from accentlib.embeddings.evaluate import evaluate_table
+from accentlib.features.log_mel import file_log_mel
 from accentlib.network.accent_net import AccentNet
 
 
@@ -58,7 +60,7 @@ def as_file(subtype="FLOAT") -> io.BytesIO:
         "array (2, n)", "float64", "list of floats", "BytesIO", "bytes", "bytearray",
     ],
 )  # fmt: skip
-def test_a_clip_in_memory_is_what_it_is_in_a_file(model, tmp_path, clip):
+def test_a_clip_in_memory_has_the_embedding_of_its_file(model, tmp_path, clip):
     sf.write(tmp_path / "a.wav", WAVE, RATE, subtype="FLOAT")
     expected = embed(model, tmp_path / "a.wav")
     np.testing.assert_allclose(embed(model, clip), expected, atol=1e-5)
@@ -66,7 +68,7 @@ def test_a_clip_in_memory_is_what_it_is_in_a_file(model, tmp_path, clip):
 
 
 @pytest.mark.parametrize("dtype", ["int16", "int32", "uint8"])
-def test_integer_samples_are_scaled_as_a_file_of_them_is(model, tmp_path, dtype):
+def test_integer_samples_are_scaled_as_in_a_file(model, tmp_path, dtype):
     subtype, scale, zero = {"int16": ("PCM_16", 2**15, 0), "int32": ("PCM_32", 2**31, 0), "uint8": ("PCM_U8", 128, 128)}[dtype]  # fmt: skip
     sf.write(tmp_path / "a.wav", WAVE, RATE, subtype=subtype)
     read, _ = sf.read(tmp_path / "a.wav")
@@ -103,9 +105,10 @@ def test_integer_samples_are_scaled_as_a_file_of_them_is(model, tmp_path, dtype)
         (None, "a NoneType is not a clip"),
         ({"array": WAVE, "sampling_rate": RATE}, "a dict is not a clip"),
         (pd.DataFrame({"file": ["a.wav"]}), "the table has no column 'path'"),
+        (pd.DataFrame({"path": [np.nan]}), "clip 0: a float is not a clip"),
     ],
 )
-def test_what_is_no_clip_is_refused_in_one_short_line(model, clips, message):
+def test_what_is_not_a_clip_is_refused_in_one_short_line(model, clips, message):
     with pytest.raises(InputError, match=f"^{message}") as refused:
         predict(model, clips)
     assert len(str(refused.value)) < 200 and "\n" not in str(refused.value)
@@ -127,3 +130,26 @@ def test_paths_come_in_any_sequence(model, tmp_path):
     with Path(paths[0]).open("rb") as file:  # an open file, from its beginning
         file.read(10)
         np.testing.assert_array_equal(embed(model, file), embed(model, paths[0]))
+
+
+def test_clips_of_a_table_are_named_by_their_ids(model, tmp_path):
+    for name, frequency in (("a", 300), ("b", 900)):
+        sf.write(tmp_path / f"{name}.wav", tone(frequency, 0.6), RATE)
+    paths = [str(tmp_path / f"{name}.wav") for name in "aabc"]  # two ids share a file; there is no c.wav
+    table = pd.DataFrame({"id": list("wxyz"), "path": paths, "accent": list("abca")})
+    answers = infer(model, table)
+    assert answers.ids == list("wxy") and list(answers.problems) == ["z"]
+    assert answers.problems["z"] == f"{paths[3]}: no such file"
+    np.testing.assert_array_equal(answers.embeddings[0], answers.embeddings[1])
+    rows, _, metrics = evaluate_table(model, table)
+    assert list(rows["id"]) == list("wxy") and metrics["clips"] == 3
+
+    predicted = predict(model, table[:3])
+    assert predicted.columns.tolist() == ["id", "path", "accent", "probability", "nearest"]
+    assert predicted["id"].tolist() == list("wxy") and predicted["path"].tolist() == paths[:3]
+    same = predict(model, table[1:3].assign(id=paths[1:3]))
+    assert same.columns.tolist() == ["path", "accent", "probability", "nearest"]
+
+    stored = infer(model, table, store={"z": file_log_mel(paths[2], model.config)})  # its file is not opened
+    assert stored.ids == list("wxyz") and not stored.problems
+    np.testing.assert_allclose(stored.embeddings[3], stored.embeddings[2], atol=1e-6)

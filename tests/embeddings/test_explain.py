@@ -1,4 +1,4 @@
-"""Which phones carry the accent: attention to them, and what hiding them costs."""
+"""Which phones carry the accent: attention to phones, and the cost of masking them."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ def make_model(config) -> AccentNet:
     return AccentNet(config, ["a", "b"]).eval()
 
 
-def test_attention_is_relative_to_an_even_one(tiny):
+def test_attention_is_relative_to_uniform_attention(tiny):
     model = make_model(tiny)
     relative = frame_attention(model, LOG_MELS)
     assert relative.shape == (96, tiny.heads + 1)
@@ -45,9 +45,8 @@ def test_attention_by_phone_is_the_mean_of_its_frames(tiny):
         {"path": "p", "start": start + 0.01 * a, "end": start + 0.01 * b, "phone": name}
         for name, a, b in rows
     )
-    found = attention_by_phone(
-        model, pd.DataFrame({"path": ["p"]}), {"p": LOG_MELS}, FramePhones(table, tiny)
-    )
+    phones = FramePhones(table, tiny)
+    found = attention_by_phone(model, pd.DataFrame({"path": ["p"]}), {"p": LOG_MELS}, phones)
     relative = frame_attention(model, LOG_MELS)
     expected = {"x": relative[[*range(16), *range(48, 64)]], "y": relative[16:48]}
     assert set(found["phone"]) == {"x", "y"} and found["all"].is_monotonic_decreasing
@@ -55,6 +54,12 @@ def test_attention_by_phone_is_the_mean_of_its_frames(tiny):
         row = found[found["phone"] == name].iloc[0]
         np.testing.assert_allclose(row["head 1":"all"].astype(float), frames.mean(axis=0), rtol=1e-5)
         assert row["seconds"] == pytest.approx(0.32)
+    clips = pd.DataFrame(
+        {"id": ["p"], "path": ["p.wav"], "accent": ["a"]}
+    )  # store and phones have ids, not paths
+    pd.testing.assert_frame_equal(attention_by_phone(model, clips, {"p": LOG_MELS}, phones), found)
+    lost = hide_phones(model, clips, {"p": LOG_MELS}, phones, ["x", "y", "z"])
+    assert set(lost["phone"]) == {"x", "y"}
 
 
 def test_hidden_frames_are_zero_after_normalisation():
@@ -66,8 +71,8 @@ def test_hidden_frames_are_zero_after_normalisation():
         assert hidden(LOG_MELS, nothing) is LOG_MELS
 
 
-def test_hiding_the_phone_that_differs_costs_most(tiny, monkeypatch):
-    """Two accents say all phones alike but one, and an ear compares the two pitches of that one."""
+def test_masking_the_phone_that_differs_costs_most(tiny, monkeypatch):
+    """Two accents differ in one phone, and a stand-in for the network compares its two pitches."""
     rng = np.random.default_rng(0)
     clips, rows, store = [], [], {}
     for n in range(24):
@@ -79,11 +84,11 @@ def test_hiding_the_phone_that_differs_costs_most(tiny, monkeypatch):
         rows += [(f"{n}.wav", 0.16 * i, 0.16 * (i + 1), phone) for i, phone in enumerate(order)]
     low, high = (int(np.argmax(wave_log_mel(tone(pitch), tiny).mean(axis=0))) for pitch in (1500, 2500))
 
-    def ear(model, log_mels):
+    def compare(model, log_mels):
         score = [x[:, high].std() - x[:, low].std() for x in map(normalise, log_mels)]
         return None, np.stack([score, np.negative(score)], axis=1).astype(np.float32)
 
-    monkeypatch.setattr("accentlib.embeddings.explain.forward_log_mels", ear)
+    monkeypatch.setattr("accentlib.embeddings.explain.forward_log_mels", compare)
     phones = FramePhones(pd.DataFrame(rows, columns=["path", "start", "end", "phone"]), tiny)
     found = hide_phones(make_model(tiny), pd.DataFrame(clips), store, phones, ["a", "i", "s"])
     assert found["phone"].iloc[0] == "i" and (found["clips"] == 24).all()

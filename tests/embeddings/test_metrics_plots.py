@@ -1,4 +1,4 @@
-"""Figures against counts by hand, and pictures that show what they claim."""
+"""Metrics against counts by hand, and pictures that show what they claim."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,8 +14,8 @@ from accentlib.embeddings.metrics import (
     equal_error_rate,
     min_dcf,
     neighbour_metrics,
-    pair_scores,
     speaker_interval,
+    table_scores,
 )
 
 
@@ -45,7 +45,7 @@ def errors_at(threshold, clients, impostors):
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.0, 3.0])
-def test_eer_and_min_dcf_are_what_a_slow_search_gives(shift):
+def test_eer_and_min_dcf_agree_with_a_slow_search(shift):
     rng = np.random.default_rng(0)
     clients, impostors = rng.normal(shift, 1, 400), rng.normal(0, 1, 3000)
     thresholds = np.sort(np.concatenate([clients, impostors, [np.inf]]))
@@ -60,9 +60,9 @@ def test_eer_by_hand():
     assert equal_error_rate(np.array([2, 3]), np.array([0, 1])) == 0
     assert equal_error_rate(np.array([0, 1]), np.array([2, 3])) == 1
     assert equal_error_rate(np.array([1, 3, 5, 7]), np.array([0, 2, 2, 2])) == 0.25
-    assert equal_error_rate(np.zeros(3), np.zeros(5)) == 0.5  # nothing is told apart
+    assert equal_error_rate(np.zeros(3), np.zeros(5)) == 0.5  # all scores are equal
     assert np.isnan(equal_error_rate(np.zeros(3), np.array([])))
-    assert min_dcf(np.zeros(3), np.zeros(5)) == 1  # refusing everybody is the best to be had
+    assert min_dcf(np.zeros(3), np.zeros(5)) == 1  # rejecting everyone is the best
 
 
 def test_accent_pairs_are_of_different_speakers():
@@ -70,9 +70,10 @@ def test_accent_pairs_are_of_different_speakers():
     embeddings[3] = [1, 1, 0, 0]
     table = pd.DataFrame({"accent": list("xxyy"), "speaker": list("1123")})
     same, different = accent_scores(embeddings, table)
-    assert sorted(same) == [0]  # 2 and 3 alone share an accent and not the voice
+    assert sorted(same) == [0]  # only 2 and 3 share an accent but not the speaker
     np.testing.assert_allclose(sorted(different), [0, 0, 0.5**0.5, 0.5**0.5])
-    np.testing.assert_allclose(pair_scores(embeddings, embeddings[[0, 2, 1, 0]]), [1, 0, 0, 0.5**0.5])
+    pairs = pd.DataFrame({"a": list("wxyz"), "b": list("wyxw")})
+    np.testing.assert_allclose(table_scores(pairs, list("wxyz"), embeddings), [1, 0, 0, 0.5**0.5])
 
 
 def test_a_nearest_neighbour_of_the_same_speaker_does_not_count():
@@ -86,7 +87,7 @@ def test_a_nearest_neighbour_of_the_same_speaker_does_not_count():
 
 
 def test_where_an_accent_has_one_speaker_its_embeddings_are_not_judged():
-    """The nearest clip of another speaker is never of the same accent, and a silhouette would be that of voices."""
+    """The nearest clip of another speaker never shares the accent, and the silhouette is that of speakers."""
     embeddings = np.eye(6) + 0.1
     table = pd.DataFrame({"speaker": list("aabbcc"), "accent": list("xxyyzz")})
     assert neighbour_metrics(embeddings, table) == {}
