@@ -23,7 +23,7 @@ def get_precision(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
         if device.type == "cpu":  # an older PyTorch cannot tell: float32
-            has = getattr(torch.cpu, "get_capabilities", dict)()
+            has: dict = getattr(torch.cpu, "get_capabilities", dict)()
             fast = has.get("avx512_bf16", False) or has.get("amx_bf16", False)
         name = "bfloat16" if fast else "float32"
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]

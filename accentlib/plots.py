@@ -86,8 +86,8 @@ def plot_history(history: pd.DataFrame, *, chance: float | None = None, ax: Axes
     loss.plot(epochs, history["loss"], color=COLOURS[1], lw=1, label="training loss")
     loss.set(ylabel="training loss", ylim=(0, None))
     loss.grid(False)
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.18), "ncols": 4, "frameon": False}
-    ax.legend(handles=[*ax.get_lines(), *loss.get_lines()], **below)
+    lines = [*ax.get_lines(), *loss.get_lines()]
+    ax.legend(handles=lines, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=4, frameon=False)
     return ax
 
 
@@ -209,12 +209,12 @@ def plot_tsne(
     kinds = sorted(set(names))
     for i, (kind, colour) in enumerate(palette(kinds).items()):
         x, y = points[np.asarray(names) == kind].T
-        edge = {"linewidths": 0.3, "edgecolors": "white"}
-        ax.scatter(x, y, s=24, color=colour, marker=MARKERS[i % len(MARKERS)], label=kind, **edge)
+        marker = MARKERS[i % len(MARKERS)]
+        ax.scatter(x, y, s=24, color=colour, marker=marker, label=kind, linewidths=0.3, edgecolors="white")
     ax.set(xticks=[], yticks=[])
     ax.set_xlabel(caption, fontsize=8)
-    beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "frameon": False, "fontsize": 9}
-    ax.legend(title=legend_title, ncols=1 + len(kinds) // 16, **beside)
+    ncols = 1 + len(kinds) // 16
+    ax.legend(title=legend_title, ncols=ncols, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return ax
 
 

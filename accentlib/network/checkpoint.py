@@ -18,7 +18,7 @@ from ..files import fingerprint, is_file, replacing
 from .accent_net import AccentNet, Calibration
 
 RANGES = {"temperature": (1e-3, 1e3), "window_gain": (0, 1), "unsure_below": (0, 1)}  # of a Calibration
-MODELS = resources.files("accentlib") / "models"
+MODELS = Path(str(resources.files("accentlib"))) / "models"
 SHIPPED = MODELS / "real_speech.pt"
 NAMED = {"real_speech": SHIPPED, "accents_mini": MODELS / "accents_mini.pt"}
 
@@ -175,10 +175,10 @@ def load_model(path: str | Path = SHIPPED) -> AccentNet:
 
 
 def _calibration(stored: Any, path: str | Path) -> Calibration:
-    if isinstance(stored, dict):
-        numbers = {name: stored.get(name) for name in RANGES}
-        if all(type(x) in (int, float) and RANGES[n][0] <= x <= RANGES[n][1] for n, x in numbers.items()):
-            return Calibration(**numbers)
+    numbers = {name: stored.get(name) for name in RANGES} if isinstance(stored, dict) else {}
+    fits = [isinstance(x, (int, float)) and RANGES[n][0] <= x <= RANGES[n][1] for n, x in numbers.items()]
+    if fits and all(fits):
+        return Calibration(**numbers)
     raise InputError(f"{path}: its calibration {stored!r:.200} cannot be used")
 
 

@@ -56,7 +56,7 @@ class ResNet34(nn.Module):
         x, lengths = zero_padding(F.relu(self.bn1(self.conv1(x))), lengths), halved(lengths)
         # These windows overlap: the first one past the end still sees a frame of speech.
         x = zero_padding(F.max_pool2d(x, 3, stride=2, padding=1), lengths)
-        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
-            for block in layer:
+        for i in (1, 2, 3, 4):
+            for block in self.get_submodule(f"layer{i}").children():
                 x, lengths = block(x, lengths)
         return x.mean(dim=3).transpose(1, 2), lengths  # (batch, steps, channels)
