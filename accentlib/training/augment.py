@@ -9,9 +9,8 @@ from ..features.log_mel import mel_centres
 def interpolate(rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """Rows at fractional positions along the first axis, by linear interpolation."""
     left = np.minimum(positions.astype(np.int64), len(rows) - 1)
-    right = np.minimum(left + 1, len(rows) - 1)
     weight = (positions - left).astype(rows.dtype)[:, None]
-    return rows[left] * (1 - weight) + rows[right] * weight
+    return rows[left] * (1 - weight) + rows[np.minimum(left + 1, len(rows) - 1)] * weight
 
 
 def change_speed(log_mels: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
@@ -22,20 +21,14 @@ def change_speed(log_mels: np.ndarray, factor: float) -> tuple[np.ndarray, np.nd
 
 def change_tract(log_mels: np.ndarray, factor: float, sample_rate: int) -> np.ndarray:
     """Vocal tract length perturbation of ``(frames, mels)``: move the energy at f Hz to ``factor`` * f.
-
-    Jaitly and Hinton, Vocal Tract Length Perturbation improves speech recognition, ICML workshop 2013.
-    """
-    n_mels = log_mels.shape[1]
-    centres = mel_centres(sample_rate, n_mels)
-    positions = np.interp(centres / factor, centres, np.arange(n_mels))
-    return interpolate(log_mels.T, positions).T
+    Jaitly and Hinton, Vocal Tract Length Perturbation improves speech recognition, ICML workshop 2013."""
+    centres = mel_centres(sample_rate, log_mels.shape[1])
+    return interpolate(log_mels.T, np.interp(centres / factor, centres, np.arange(len(centres)))).T
 
 
 def spec_augment(log_mels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Mask two random groups of mel bands and of frames with 0, the mean of normalised ``(frames, mels)``.
-
-    Changes the array in place and returns it. Park et al., SpecAugment, arXiv 1904.08779.
-    """
+    """Mask two random groups of mel bands and of frames of normalised ``(frames, mels)`` with 0, their mean,
+    in place; return the array. Park et al., SpecAugment, arXiv 1904.08779."""
     for rows, part in [(log_mels.T, 6), (log_mels, 8)] * 2:
         width = rng.integers(0, len(rows) // part + 1)
         start = rng.integers(0, len(rows) - width + 1)
@@ -44,41 +37,32 @@ def spec_augment(log_mels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def augment_wave(wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Pitch shift, time stretch, white noise or no change of a wave ``(samples,)``, each once in four.
-
-    As in the published accent fork: -4 to 3 steps of 16 per octave; 0.7 to 1.2 times as fast; noise with
-    deviation 0.005 for samples in [-1, 1].
-    """
-    import librosa
+    """Pitch shift, time stretch, white noise or no change of a wave ``(samples,)`` in [-1, 1], each once in
+    four, as in the published accent fork."""
+    from librosa.effects import pitch_shift, time_stretch
 
     kind = rng.integers(4)
     if kind == 1:
-        steps = rng.integers(-4, 4)
-        return librosa.effects.pitch_shift(wave, sr=sample_rate, n_steps=steps, bins_per_octave=16)
+        return pitch_shift(wave, sr=sample_rate, n_steps=rng.integers(-4, 4), bins_per_octave=16)
     if kind == 2:
-        return librosa.effects.time_stretch(wave, rate=rng.uniform(0.7, 1.2))
+        return time_stretch(wave, rate=rng.uniform(0.7, 1.2))
     if kind == 3:
         return wave + 0.005 * rng.standard_normal(len(wave), dtype=np.float32)
     return wave
 
 
-def training_window(
-    log_mels: np.ndarray, rng: np.random.Generator, config: Config, frames: int,
-    phones: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
-    """A random, augmented window of a normalised clip ``(frames, mels)``: ``frames`` frames, or all of fewer.
-
-    Also returns its part of ``phones`` ``(frames,)``, the phone number of each frame of the clip.
-    """
+def training_window(log_mels: np.ndarray, rng: np.random.Generator, config: Config, frames: int,
+                    phones: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
+    """A random, augmented window of a normalised clip ``(frames, mels)``: ``frames`` frames, or all of fewer;
+    and its part of ``phones`` ``(frames,)``, the phone number of each frame of the clip."""
     speed = rng.uniform(1 - config.speed_range, 1 + config.speed_range)
     tract = rng.uniform(1 - config.tract_range, 1 + config.tract_range)
     wanted = max(1, round(frames * speed))
     start = rng.integers(0, max(0, len(log_mels) - wanted) + 1)
     window, phones = (x if x is None else x[start : start + wanted] for x in (log_mels, phones))
     if config.speed_range:
-        window, positions = change_speed(window, speed)
-        window, nearest = window[:frames], positions[:frames].round().astype(int)
-        phones = phones if phones is None else phones[nearest]
+        window, positions = (x[:frames] for x in change_speed(window, speed))
+        phones = phones if phones is None else phones[positions.round().astype(int)]
     if config.tract_range:
         window = change_tract(window, tract, config.sample_rate)
     if config.spec_augment:

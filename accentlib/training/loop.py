@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -95,14 +94,13 @@ def mean_loss(losses: list[torch.Tensor]) -> float:
     return statistics.fmean(gather(float(torch.stack(losses).mean()) if losses else math.nan))
 
 
-def validate(run: Trainer, board: Any, losses: list[torch.Tensor]) -> None:
+def validate(run: Trainer, board, losses: list[torch.Tensor]) -> None:
     """Measure on validation clips, halve the learning rate where due, and write checkpoints."""
     figures, group = run.validation.measure(run.evaluated), run.optimizer.param_groups[0]
     numbers = {"loss": mean_loss(losses), "learning_rate": group["lr"], **figures}
     losses.clear()
     run.history.append({"step": run.step, "epoch": run.epoch, "seconds": run.seconds, **numbers})
-    score = run.validation.score(figures)
-    better = score > run.best
+    better = (score := run.validation.score(figures)) > run.best
     run.best, run.stale = (score, 0) if better else (run.best, run.stale + 1)
     group["lr"] = plateau_rate(group["lr"], run.stale, run.config)
     for name, value in numbers.items():
@@ -134,18 +132,13 @@ def few_updates(updates: int | None) -> str:
 def check_free(out_dir: str | Path) -> None:
     """Raise an InputError if a folder holds a run, ours or a published one."""
     if (Path(out_dir) / "last.pt").exists() or any(Path(out_dir).glob("*.chkpt")):
-        raise InputError(
-            f"{out_dir} holds a run already; go on with it (--resume, or --requeue for a published one), name"
-            " another out_dir, or in Python pass overwrite=True"
-        )
+        hint = "go on with it (--resume, or --requeue for a published one), name another out_dir"
+        raise InputError(f"{out_dir} holds a run already; {hint}, or in Python pass overwrite=True")
 
 
 @contextmanager
-def writing(run: Trainer) -> Iterator[Any]:
-    """Lock ``out_dir``, write ``config.pkl``, and yield a TensorBoard writer, or None if it is not installed.
-
-    Raises InputError if another run writes there.
-    """
+def writing(run: Trainer) -> Iterator:
+    """Lock ``out_dir``, write ``config.pkl``, and yield a TensorBoard writer, or None without TensorBoard."""
     try:
         lock = FileLock(run.out_dir / "lock").acquire(timeout=0)
     except Timeout:
@@ -170,11 +163,9 @@ def writing(run: Trainer) -> Iterator[Any]:
 
 @contextmanager
 def stopping_between_updates() -> Iterator[list[int]]:
-    """Yield a list that a first Ctrl-C (or SIGTERM, if it counts as that) fills; a second one stops at once.
-
-    Several processes would stop at different updates, and threads get no signals: there the first one does.
-    """
+    """Yield a list that a first Ctrl-C (or SIGTERM, if that counts as one) fills; a second stops at once."""
     asked, default = [], signal.default_int_handler
+    # several processes would stop at different updates, and threads get no signals: there the first stops
     alone = world_size() == 1 and threading.current_thread() is threading.main_thread()
     kinds = [k for k in (signal.SIGINT, signal.SIGTERM) if alone and signal.getsignal(k) is default]
 
@@ -193,20 +184,12 @@ def stopping_between_updates() -> Iterator[list[int]]:
             signal.signal(kind, default)
 
 
-def train(
-    table: pd.DataFrame, config: Config, out_dir: str | Path, *, phones: pd.DataFrame | None = None,
-    progress: bool = True, overwrite: bool = False,
-) -> tuple[AccentNet, pd.DataFrame]:  # fmt: skip
-    """Train on a corpus; the parameters are those of :class:`Trainer`.
+def train(table: pd.DataFrame, config: Config, out_dir: str | Path, *, phones: pd.DataFrame | None = None,
+          progress: bool = True, overwrite: bool = False) -> tuple[AccentNet, pd.DataFrame]:  # fmt: skip
+    """Train on a corpus; the parameters are those of :class:`Trainer`. Warns of unreadable clips.
 
-    Returns
-    -------
-    model : AccentNet
-        The best on validation, in evaluation mode.
-    history : pandas.DataFrame
-        A row per validation: step, epoch, seconds, loss, learning_rate, and metrics (NaN: not measured).
-
-    Raises InputError if ``out_dir`` holds a run, unless ``overwrite`` is given; warns of unreadable clips.
+    Returns the model best on validation, in evaluation mode, and a row per validation: step, epoch, seconds,
+    loss, learning_rate, metrics (NaN: not measured). Without ``overwrite`` a run in ``out_dir`` is an error.
     """
     if not overwrite:
         check_free(out_dir)  # before features are computed

@@ -1,15 +1,9 @@
 """One training on several processes and machines: torchrun starts them, PyTorch connects them.
-
-    torchrun --nproc-per-node 2 -m accentlib train --data corpus --out_dir run
-
-Each process takes its share of every batch. Gradients, batch norm statistics and validation are combined: a
-configuration and a checkpoint mean the same for any number of processes.
-"""
+Each takes its share of every batch; gradients, batch norm statistics and validation are combined."""
 
 import os
 import time
 from functools import partial
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -22,11 +16,10 @@ from ..config import Config
 
 def connect() -> None:
     """Join the other processes if torchrun (or a batch system's script) started some."""
-    if "WORLD_SIZE" not in os.environ or "RANK" not in os.environ:
-        return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    if os.environ.keys() >= {"WORLD_SIZE", "RANK"}:
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
 
 
 def disconnect() -> None:
@@ -48,7 +41,7 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def gather(value: Any) -> list[Any]:
+def gather(value: object) -> list:
     """The values of all processes, in their order; each waits for the others."""
     values = [value] * world_size()
     if len(values) > 1:
@@ -74,8 +67,7 @@ def _normalise_together(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: torch.Tensor) 
     dims, shape = [0, *range(2, x.ndim)], (1, -1, *(1 for _ in x.shape[2:]))
     count = torch.full((1,), x.numel() / x.shape[1], device=x.device)
     sums = all_reduce(torch.cat([x.float().sum(dims), count]))  # (channels + 1,)
-    size = sums[-1].detach()
-    mean = sums[:-1] / size
+    mean = sums[:-1] / (size := sums[-1].detach())
     centred = x - mean.view(shape)
     variance = all_reduce(centred.square().sum(dims)) / size
     with torch.no_grad():

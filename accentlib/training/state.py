@@ -3,7 +3,6 @@
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -29,25 +28,20 @@ class Trainer:
 
     Parameters
     ----------
-    table, config
+    table, config, labels
         A corpus with the splits train and validation. With ``sample_rate`` 0 the corpus determines the rate.
-    out_dir : str or Path
-        Receives ``config.pkl``, checkpoints, TensorBoard files, and without ``features_dir`` the features.
-    labels : list of str
-        Accents in the order of their class numbers; by default the training split's, sorted.
-    pairs, phones : pandas.DataFrame
+        Labels are accents in the order of their class numbers; by default the training split's, sorted.
+    out_dir, overwrite
+        Receives ``config.pkl`` (with ``sources``, names of the data files), checkpoints, TensorBoard files,
+        and without ``features_dir`` the features. To replace a run there, :meth:`train` needs ``overwrite``.
+    pairs, phones
         Pairs for EER (:func:`accentlib.published.lists.read_pairs`), phones (:func:`accentlib.read_phones`).
-    progress, sources
-        Show progress on stderr; file names of the data, noted in ``config.pkl``.
-    overwrite : bool
-        Replace a run in ``out_dir``; otherwise :meth:`train` refuses, unless it resumed that run.
     """
 
-    def __init__(
-        self, table: pd.DataFrame, config: Config, out_dir: str | Path, *, labels: list[str] | None = None,
-        pairs: pd.DataFrame | None = None, progress: bool = True, features_dir: str | Path | None = None,
-        phones: pd.DataFrame | None = None, sources: dict[str, str] | None = None, overwrite: bool = False,
-    ):  # fmt: skip
+    def __init__(self, table: pd.DataFrame, config: Config, out_dir: str | Path, *,
+                 labels: list[str] | None = None, pairs: pd.DataFrame | None = None, progress: bool = True,
+                 features_dir: str | Path | None = None, phones: pd.DataFrame | None = None,
+                 sources: dict[str, str] | None = None, overwrite: bool = False):  # fmt: skip
         if missing := ", ".join(name for name in ("path", "accent", "split") if name not in table):
             raise InputError(f"the table of clips lacks the column {missing} (see accentlib.read_corpus)")
         self.out_dir, self.overwrite, self.sources = Path(out_dir), overwrite, sources or {}
@@ -68,18 +62,14 @@ class Trainer:
         self.precision = get_precision(config.precision, self.device)
         frame_phones = None
         if config.phone_weight:
-            known = [] if phones is None else phones[pd.Index(clip_ids(phones)).isin(clip_ids(train))]
-            if not len(known):
-                raise InputError(
-                    "phone_weight needs phones of the training clips; `accentlib align` makes them"
-                )
-            frame_phones = FramePhones(known, config)
+            if phones is None or not (known := pd.Index(clip_ids(phones)).isin(clip_ids(train))).any():
+                raise InputError("phone_weight needs phones of the training clips; run `accentlib align`")
+            frame_phones = FramePhones(phones[known], config)
         self.model = AccentNet(config, labels, frame_phones.names if frame_phones else ()).to(self.device)
         self.model.trained_on = frozenset(map(fingerprint, train["path"]))
         self.parallel = parallel(self.model, config)
-        self.averaged = None
-        if decay := config.weight_averaging:
-            self.averaged = AveragedModel(self.model, avg_fn=averaging(decay), use_buffers=True)
+        decay = config.weight_averaging
+        self.averaged = AveragedModel(self.model, None, averaging(decay), use_buffers=True) if decay else None
         self.optimizer = make_optimizer(self.model, config)
         self.loader = training_loader(self.store, train, labels, config, frame_phones)
         weights = self.loader.batch_sampler.class_weights(len(labels)).to(self.device)
@@ -101,10 +91,7 @@ class Trainer:
         return 0 <= self.config.early_stopping <= self.stale
 
     def train(self) -> None:
-        """Train (:func:`accentlib.training.loop.fit`); the best weights are in ``best.pt``.
-
-        Raises InputError if ``out_dir`` holds a run that was not resumed.
-        """
+        """Train, and write the best weights to ``best.pt``; refuse if ``out_dir`` holds another run."""
         from .loop import fit  # which needs this class
 
         fit(self)
@@ -130,29 +117,23 @@ class Trainer:
             if (best := self.out_dir / "best.pt").exists():
                 os.utime(best)  # as published, the newest checkpoint is the best
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict:
         """What resuming needs, as plain types and tensors; the schedules need ``step`` and the optimizer."""
         cuda = [torch.cuda.get_rng_state(self.device)] if self.device.type == "cuda" else []
+        parts = {"model": self.model, "averaged": self.averaged, "optimizer": self.optimizer}
         return {
-            "model": self.model.state_dict(),
-            "averaged": None if self.averaged is None else self.averaged.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            **{name: None if part is None else part.state_dict() for name, part in parts.items()},
             "counters": {k: getattr(self, k) for k in ("step", "epoch", "batch", "stale", "best", "seconds")},
-            "history": self.history,
-            "random": gather([torch.get_rng_state(), *cuda]),
-        }
+            "history": self.history, "random": gather([torch.get_rng_state(), *cuda]),
+        }  # fmt: skip
 
     def resume(self, path: str | Path) -> None:
-        """Continue from a checkpoint, also a published one, of a run with the same model and accents.
-
-        Raises InputError if its model or its accents differ, or if it holds no training state.
-        """
+        """Continue from a checkpoint, also a published one, of a run with the same model and accents."""
         content = read_training(path)
         if content["labels"] != self.model.labels:
             theirs, ours = (shown(", ".join(labels)) for labels in (content["labels"], self.model.labels))
             raise InputError(
-                f"{path}: was trained on the accents {theirs}; the corpus has {ours};"
-                " accentlib finetune --checkpoint takes its weights to others"
+                f"{path}: trained on the accents {theirs}; the corpus has {ours}; use `finetune`"
             )
         self._load(self.evaluated, content["model"], trained_on(content), path)
         state, before = content["training"], Config.from_dict(content["config"])
@@ -161,8 +142,7 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         if self.averaged is not None and state["averaged"]:  # else averaging begins here
             self.averaged.load_state_dict(state["averaged"])
-        fits = state["optimizer"] and before.optimizer == self.config.optimizer
-        if fits:
+        if fits := state["optimizer"] and before.optimizer == self.config.optimizer:
             self.optimizer.load_state_dict(state["optimizer"])
             for key, name in (("lr", "learning_rate"), ("weight_decay", "weight_decay")):
                 if (wanted := getattr(self.config, name)) != getattr(before, name):  # given anew
@@ -178,10 +158,7 @@ class Trainer:
         self.log(f"{path}: goes on at epoch {self.epoch + 1}, update {self.step}, with its {taken}{best}")
 
     def start_from(self, path: str | Path) -> None:
-        """Fine-tune: take the weights of a checkpoint, except those of its accents and of other phones.
-
-        Raises InputError if the shapes differ; it names both.
-        """
+        """Fine-tune: take the weights of a checkpoint, except those of its accents and of other phones."""
         other = load_model(path)
         own = ("am_softmax",) if other.phones == self.model.phones else ("am_softmax", "phone_layer")
         weights = {name: x for name, x in other.state_dict().items() if not name.startswith(own)}

@@ -15,17 +15,13 @@ from .processes import gather, rank, world_size
 
 
 class Validation:
-    """The validation split of a corpus, and pairs of clips for EER (columns a and b: ids, client: bool).
-
-    Raises InputError if they lack what ``config.criterion`` needs.
-    """
+    """The validation split of a corpus, and pairs of clips for EER (columns a and b: ids, client: bool)."""
 
     def __init__(self, store: FeatureStore, table: pd.DataFrame, pairs: pd.DataFrame | None, config: Config):
         self.criterion, self.pairs = config.criterion, pairs
-        self.rows = table[table["split"] == "validation"]
-        if self.criterion == "macro_f1":
-            self.rows = select(table, "validation")
-        elif pairs is None and "speaker" not in table:
+        own = table[table["split"] == "validation"]  # with pairs, there may be none
+        self.rows = own if self.criterion == "eer" else select(table, "validation")
+        if self.criterion == "eer" and pairs is None and "speaker" not in table:
             raise InputError("criterion eer needs pairs (clients and impostors), or a table with speakers")
         ids = clip_ids(self.rows)
         if pairs is not None:
@@ -37,8 +33,7 @@ class Validation:
     def measure(self, model: AccentNet) -> dict[str, float]:
         """All metrics of :data:`NAMES`, NaN if not measured; each process computes its share of the clips."""
         parts = gather(forward_log_mels(model, self.log_mels[rank() :: world_size()]))
-        shares = [range(len(self.ids))[i :: len(parts)] for i in range(len(parts))]
-        order = np.argsort(np.concatenate(shares))
+        order = np.argsort([k for i in range(len(parts)) for k in range(len(self.ids))[i :: len(parts)]])
         embeddings, logits = (np.concatenate(arrays)[order] for arrays in zip(*parts, strict=True))
         own = pd.Index(self.ids).get_indexer(clip_ids(self.rows))
         figures = dict.fromkeys(NAMES, math.nan)
@@ -55,8 +50,6 @@ class Validation:
 
     def score(self, figures: dict[str, float]) -> float:
         """The criterion, higher is better; raises InputError for EER without pairs of both kinds."""
-        if self.criterion == "macro_f1":
-            return figures["macro_f1"]
-        if math.isnan(figures["eer"]):
+        if self.criterion == "eer" and math.isnan(figures["eer"]):
             raise InputError("criterion eer needs pairs that belong together and pairs that do not")
-        return 1 - figures["eer"]
+        return 1 - figures["eer"] if self.criterion == "eer" else figures["macro_f1"]

@@ -19,26 +19,20 @@ from .augment import augment_wave, training_window
 from .processes import rank, world_size
 
 Batch = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor, torch.Tensor | None]
-Item = tuple[np.ndarray, int, np.ndarray | None]
 Key = tuple[int, ...]
 
 
 class WindowDataset(Dataset):
-    """Random windows of training clips: log-mels, the accent's number, and phone numbers or None.
+    """Random windows of training clips: log-mels, the accent's number, and phone numbers or None. Random
+    choices follow from the seed and the key: (epoch, index, frames), and the clip's earlier draws if any."""
 
-    A key is (epoch, index, frames of the window), plus the number of earlier draws if an epoch draws a clip
-    again. All random choices follow from the seed and the key, with any number of workers and after a resume.
-    """
-
-    def __init__(
-        self, store: FeatureStore, table: pd.DataFrame, labels: Sequence[str], config: Config,
-        phones: FramePhones | None = None,
-    ):  # fmt: skip
+    def __init__(self, store: FeatureStore, table: pd.DataFrame, labels: Sequence[str], config: Config,
+                 phones: FramePhones | None = None):  # fmt: skip
         self.store, self.config, self.phones = store, config, phones
         self.clips = list(zip(clip_ids(table), table["path"], strict=True))
         self.targets = [labels.index(accent) for accent in table["accent"]]
 
-    def __getitem__(self, key: Key) -> Item:
+    def __getitem__(self, key: Key) -> tuple[np.ndarray, int, np.ndarray | None]:
         epoch, index, frames, *again = key
         config, (clip, path) = self.config, self.clips[index]
         rng = np.random.default_rng((config.seed, epoch, index, *again))
@@ -50,24 +44,18 @@ class WindowDataset(Dataset):
 
     def augmented(self, path: str, rng: np.random.Generator, frames: int) -> np.ndarray:
         """Log-mels ``(frames or more, mels)`` of a random, augmented piece of a clip's wave."""
-        config = self.config
-        wave = load_audio(audio_beside(path), config.sample_rate)
+        config, wave = self.config, load_audio(audio_beside(path), self.config.sample_rate)
         # A piece only, as a phase vocoder is slow; long enough for the fastest stretch and speed.
         seconds = 1.3 * (1 + config.speed_range) * frames * config.hop_seconds + config.window_seconds
         wanted = max(config.n_fft, round(seconds * config.sample_rate))
-        start = rng.integers(0, max(0, len(wave) - wanted) + 1)
-        wave = wave[start : start + wanted]
+        wave = wave[rng.integers(0, max(0, len(wave) - wanted) + 1) :][:wanted]
         changed = augment_wave(wave, config.sample_rate, rng)
         return wave_log_mel(changed if len(changed) >= config.n_fft else wave, config)
 
 
 class EpochSampler(Sampler):
     """Shuffled batches of keys of a :class:`WindowDataset`, one epoch at a time, from ``first_batch`` on.
-
-    ``random_slicing`` cuts a batch to one random length. ``clips_per_speaker`` limits a speaker's clips in an
-    epoch, drawn anew each time. ``balance`` "sampling" draws as many windows of each accent, several from a
-    rare accent's clips. Each process takes every ``world_size``-th key.
-    """
+    Each process takes every ``world_size``-th key. ``random_slicing`` cuts a batch to one random length."""
 
     def __init__(self, targets: Sequence[int], config: Config, speakers: Sequence[str] | None = None):
         self.config, self.targets = config, np.asarray(targets)
@@ -75,10 +63,8 @@ class EpochSampler(Sampler):
         self.longest = round(config.crop_seconds / config.hop_seconds)
         self.shortest = round(SHORTEST_SLICE / config.hop_seconds) if config.random_slicing else self.longest
         self.epoch = self.first_batch = 0
-        self.draws = len(self.order())  # the same in every epoch
-        if config.balance == "sampling":
-            accents = len(set(self.targets))
-            self.draws = max(1, self.draws // accents) * accents
+        accents = len(set(self.targets)) if config.balance == "sampling" else 1
+        self.draws = max(1, len(self.order()) // accents) * accents  # the same in every epoch
         if config.batch_size % world_size():
             raise InputError(f"{world_size()} processes cannot share a batch_size of {config.batch_size}")
         if world_size() > 1 and self.draws < config.batch_size:
@@ -95,13 +81,13 @@ class EpochSampler(Sampler):
         return pd.Series(order).groupby(self.speakers[order]).head(self.config.clips_per_speaker).to_numpy()
 
     def keys(self) -> list[Key]:
-        """(index,) of each draw of this epoch, or (index, number of earlier draws)."""
+        """(index,) of each draw of this epoch, or (index, number of earlier draws) of a clip drawn again."""
         order = self.order()
         if self.config.balance != "sampling":
             return [(int(index),) for index in order]
         clips = [order[self.targets[order] == accent] for accent in sorted(set(self.targets))]
-        each = self.draws // len(clips)
-        drawn = [(int(own[i % len(own)]), i // len(own)) for own in clips for i in range(each)]
+        each = range(self.draws // len(clips))
+        drawn = [(int(own[i % len(own)]), i // len(own)) for own in clips for i in each]
         shuffled = np.random.default_rng((self.config.seed, self.epoch, len(order))).permutation(len(drawn))
         return [drawn[i] if drawn[i][1] else drawn[i][:1] for i in shuffled]
 
@@ -120,14 +106,11 @@ class EpochSampler(Sampler):
         return torch.from_numpy(weights.astype(np.float32))
 
 
-def collate(items: list[Item]) -> Batch:
+def collate(items: list[tuple]) -> Batch:
     """A padded batch of items: log-mels, lengths or None, targets, and phones or None."""
     windows, targets, phones = zip(*items, strict=True)
-    log_mels, lengths = pad(windows)
-    numbers = None
-    if phones[0] is not None:
-        numbers = pad_sequence([torch.from_numpy(x) for x in phones], True, UNKNOWN)  # (batch, frames)
-    return log_mels, lengths, torch.tensor(targets), numbers
+    numbers = None if phones[0] is None else pad_sequence([*map(torch.from_numpy, phones)], True, UNKNOWN)
+    return *pad(windows), torch.tensor(targets), numbers
 
 
 class Loader(DataLoader):
@@ -143,14 +126,9 @@ class Loader(DataLoader):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def training_loader(
-    store: FeatureStore, table: pd.DataFrame, labels: Sequence[str], config: Config,
-    phones: FramePhones | None = None,
-) -> DataLoader:  # fmt: skip
-    """Batches of random windows; set ``loader.batch_sampler.epoch`` before each pass.
-
-    Raises InputError if the table lacks what the configuration needs.
-    """
+def training_loader(store: FeatureStore, table: pd.DataFrame, labels: Sequence[str], config: Config,
+                    phones: FramePhones | None = None) -> DataLoader:  # fmt: skip
+    """Batches of random windows; set ``loader.batch_sampler.epoch`` before each pass."""
     if config.clips_per_speaker and "speaker" not in table:
         raise InputError("clips_per_speaker needs a column speaker, which label files lack")
     if config.wave_augment and (without := next((p for p in table["path"] if not audio_beside(p)), None)):
