@@ -1,7 +1,6 @@
 """Classical baselines: scikit-learn's classifiers on statistics of the network's features."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from pandas import DataFrame
@@ -23,13 +22,12 @@ from ..features.store import FeatureStore, clip_ids
 
 MAX_TRAINING_CLIPS = 5_000  # an SVM's time grows with their square
 INTERVALS = "in brackets: 95 % confidence interval by bootstrap over speakers"
-LogMels = FeatureStore | Mapping[Any, np.ndarray]  # log-mels (frames, mels) by clip id
+LogMels = FeatureStore | Mapping  # log-mels (frames, mels) by clip id
 
 
 def statistics(log_mels: np.ndarray, kind: str) -> np.ndarray:
     """Statistics of one clip, ``(values,)``: mean and deviation of each band (``log_mel``); or (``mfcc``)
-    deviation, skewness and mean absolute value of 20 normalised MFCCs and their first and second differences.
-    """
+    deviation, skewness and mean absolute value of 20 normalised MFCCs and their first two differences."""
     if kind == "log_mel":
         return np.concatenate([log_mels.mean(axis=0), log_mels.std(axis=0)])
     mfcc = mfccs(log_mels, 20)
@@ -43,9 +41,7 @@ def classical_predictions(log_mels: LogMels, train: DataFrame, test: DataFrame) 
     """Each classifier's predicted accents of the rows of ``test``, ``(clips,)``, trained on ``train``."""
     predictions = {}
     for kind in ("log_mel", "mfcc"):
-        x, x_test = (
-            np.stack([statistics(log_mels[clip], kind) for clip in clip_ids(rows)]) for rows in (train, test)
-        )
+        x, x_test = (np.stack([statistics(log_mels[c], kind) for c in clip_ids(t)]) for t in (train, test))
         regression, svm = LogisticRegression(C=0.1, max_iter=2000), SVC(C=3.0, class_weight="balanced")
         for name, classifier in (("logistic_regression", regression), ("svm", svm)):
             pipeline = make_pipeline(StandardScaler(), classifier).fit(x, train["accent"])
@@ -55,9 +51,8 @@ def classical_predictions(log_mels: LogMels, train: DataFrame, test: DataFrame) 
 
 def baselines(log_mels: LogMels, train: DataFrame, test: DataFrame, labels: Sequence[str]) -> dict:
     """Balanced accuracy on ``test`` of each classifier; ``log_mels`` maps clip ids to ``(frames, mels)``."""
-    predictions = classical_predictions(log_mels, train, test)
-    figures = {name: classification_metrics(test["accent"], x, labels) for name, x in predictions.items()}
-    return {name: x["balanced_accuracy"] for name, x in figures.items()}
+    predictions, truth = classical_predictions(log_mels, train, test).items(), test["accent"]
+    return {name: classification_metrics(truth, x, labels)["balanced_accuracy"] for name, x in predictions}
 
 
 def baseline_clips(train: DataFrame) -> DataFrame:
@@ -76,24 +71,19 @@ def worse_than(accuracy: float, accuracies: Mapping[str, float]) -> str:
     """A warning if a network's balanced accuracy is below the best baseline's; else nothing."""
     name, best = best_baseline(accuracies)
     figures = f"worse than {name} on the same split: {100 * accuracy:.1f} against {best:.1%}"
-    advice = (
-        "a longer training (--max_epochs), more speakers, or --preset real_speech, which learns phones too"
-    )
-    return f"{figures}; do not use this model; try {advice}" if accuracy < best else ""
+    advice = "longer training (--max_epochs), more speakers, or --preset real_speech, which learns phones too"
+    return f"{figures}; do not use this model; try a {advice}" if accuracy < best else ""
 
 
-def tested_on(figures: Mapping[str, Any]) -> str:
+def tested_on(figures: Mapping) -> str:
     """What figures were measured on, and chance: 3 unseen speakers (9 clips); chance 33.3%."""
     clips = f" ({counted(figures['clips'], 'clip')})" if "clips" in figures else ""
     return f"{counted(figures['speakers'], 'unseen speaker')}{clips}; chance {figures['chance']:.1%}"
 
 
 def phone_statistics(log_mels: LogMels, table: DataFrame, phones: DataFrame, config: Config) -> np.ndarray:
-    """The pronunciation of each phone of a text in each clip, ``(clips, positions * 14)``.
-
-    For each position of the text: the mean of 13 MFCCs (normalised over the clip) during its phone, and the
-    logarithm of the phone's duration; NaN where the clip lacks it.
-    """
+    """Each phone of a text in each clip, ``(clips, positions * 14)``: the mean of 13 MFCCs (normalised over
+    the clip) during the phone, and the logarithm of its duration; NaN where the clip lacks the phone."""
     rows = {clip: row for row, clip in enumerate(clip_ids(table))}
     vectors = np.full((len(table), int(phones["position"].max()) + 1, 14), np.nan)
     phones = phones.assign(clip=clip_ids(phones))
@@ -106,17 +96,14 @@ def phone_statistics(log_mels: LogMels, table: DataFrame, phones: DataFrame, con
             if end > start:
                 vector[position, :13] = mfcc[start:end].mean(axis=0)
         vector[spoken["position"], 13] = np.log(spoken["end"] - spoken["start"])
-    return vectors.reshape(len(table), -1)  # (clips, positions * 14)
+    return vectors.reshape(len(table), -1)
 
 
 def reading_predictions(log_mels: LogMels, train, test, phones: DataFrame, config: Config) -> np.ndarray:
-    """Accents of ``test`` predicted phone by phone, ``(clips,)``: an upper reference where all read one text.
-
-    Linear discriminant analysis of 100 principal components of :func:`phone_statistics`. It compares each
-    phone with the same phone of other speakers, which a network for any text cannot. With one training clip
-    per accent there is no variance within accents: nearest neighbour.
-    """
+    """Accents of ``test``, ``(clips,)``, by discriminant analysis of :func:`phone_statistics`: an upper
+    reference. It compares each phone with the same phone of others, which a network for any text cannot."""
     x, x_test = (phone_statistics(log_mels, rows, phones, config) for rows in (train, test))
+    # With one clip per accent there is no variance within accents.
     classifier = KNeighborsClassifier(1) if train["accent"].is_unique else LinearDiscriminantAnalysis()
     components = PCA(min(100, len(train) // 2), random_state=0)
     steps = (SimpleImputer(keep_empty_features=True), StandardScaler(), components, classifier)

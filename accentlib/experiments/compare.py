@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from ..config import POOLINGS, Config
 from ..corpora.phones import wanted_phones
@@ -11,6 +12,7 @@ from ..corpora.table import read_corpus, select
 from ..embeddings.evaluate import evaluate_table
 from ..embeddings.metrics import accent_scores, equal_error_rate
 from ..network.checkpoint import load_model
+from ..plots import plot_comparison
 from .baselines import tested_on
 from .grid import Grid
 
@@ -22,23 +24,16 @@ def compare(
     data: str | Path, config: Config, out_dir: str | Path, *, seeds: Sequence[int] = (1, 2, 3),
     poolings: Sequence[str] = POOLINGS, progress: bool = True,
 ) -> pd.DataFrame:  # fmt: skip
-    """Train every pooling with every seed, and test all on the same unseen speakers.
+    """Train every pooling with every seed, all else as in ``config``; test all on the same unseen speakers.
 
     Parameters
     ----------
-    config : Config
-        The budget: everything but ``pooling_method`` and ``seed``.
     out_dir : str or Path
         Receives ``comparison.csv``, one row per training. Rows that are there are not trained again.
     seeds : sequence of int
         Each sets the split (if the corpus has none), the initial weights and the order of clips.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Pooling, seed, macro_f1, balanced_accuracy with its 95 % interval over speakers, eer (same accent or
-        not, for all pairs of test clips by different speakers), chance, speakers, clips, best_epoch, seconds.
-
+    Returns those rows; ``eer`` is of all pairs of test clips by different speakers: same accent or not.
     Raises InputError if ``out_dir`` holds a comparison of other data or another configuration.
     """
     grid, rows, phones = Grid(out_dir, data, config, progress), pd.DataFrame(), wanted_phones(data, config)
@@ -51,7 +46,6 @@ def compare(
 
 
 def _train_and_test(grid, table, config, key, phones) -> pd.DataFrame:
-    """Train once, and test the weights of the best validation: one row of the comparison."""
     config = config.replace(pooling_method=key["pooling"], seed=key["seed"])
     trainer = grid.train(table, config, grid.out_dir / f"{key['pooling']}-{key['seed']}", phones)
     model = load_model(trainer.out_dir / "best.pt").to(trainer.device)
@@ -73,8 +67,7 @@ def comparison_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 def eer_change(rows: pd.DataFrame) -> pd.DataFrame:
     """The relative change of EER from each other pooling to double attention, as in the paper: mean and
-    standard deviation over seeds, one row per pooling; -0.05 is 5 % lower with double attention.
-    """
+    standard deviation over seeds, one row per pooling; -0.05 is 5 % lower with double attention."""
     eer = rows.pivot(index="seed", columns="pooling", values="eer")
     change = eer.drop(columns=PROPOSED).rdiv(eer[PROPOSED], axis=0) - 1
     return change.agg(["mean", "std"]).T.loc[[name for name in POOLINGS if name in change]]
@@ -103,13 +96,8 @@ def _beside(rows: pd.DataFrame) -> str:
 
 def draw_comparison(rows: pd.DataFrame, out_dir: Path) -> None:
     """Write ``comparison.png``: macro F1 and EER side by side."""
-    from matplotlib.figure import Figure
-
-    from ..plots import plot_comparison
-
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    for ax, name in zip(figure.subplots(1, 2), ("macro_f1", "eer"), strict=True):
+    fig = Figure(figsize=(10, 4), layout="constrained")
+    for ax, name in zip(fig.subplots(1, 2), ("macro_f1", "eer"), strict=True):
         plot_comparison(rows, name, ax=ax)
-    title = f"Poolings under one budget, {rows['seed'].nunique()} seeds\n{_beside(rows)}"
-    figure.suptitle(title, fontsize=11)
-    figure.savefig(out_dir / "comparison.png", dpi=150)
+    fig.suptitle(f"Poolings under one budget, {rows['seed'].nunique()} seeds\n{_beside(rows)}", fontsize=11)
+    fig.savefig(out_dir / "comparison.png", dpi=150)

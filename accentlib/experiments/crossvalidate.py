@@ -1,14 +1,10 @@
-"""Speaker-disjoint cross-validation: every speaker is tested once, with intervals, baselines and calibration.
-
-One in eight of the other speakers validate: they choose temperature, threshold and best epoch. Choose a
-configuration on a fold that you do not test later.
-"""
+"""Speaker-disjoint cross-validation: every speaker is tested once. One in eight of the others validate: they
+choose temperature, threshold and best epoch. Choose a configuration on a fold that you do not test later."""
 
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,13 +14,11 @@ from ..corpora.align import align
 from ..corpora.phones import read_phones
 from ..corpora.splits import few_speakers, fold_splits, validation_rows
 from ..corpora.table import check_corpus, read_corpus, select
+from ..embeddings import metrics
 from ..embeddings.calibration import cut_clips, softmax
 from ..embeddings.inference import forward_log_mels
-from ..embeddings.metrics import classification_metrics as classify
-from ..embeddings.metrics import expected_calibration_error, percent_interval, speaker_interval
 from ..features.store import clip_ids, prepare
 from ..files import replacing, write_table
-from ..network.accent_net import AccentNet
 from ..network.checkpoint import save_checkpoint
 from .baselines import INTERVALS, classical_predictions, reading_predictions, tested_on, worse_than
 from .grid import Grid, read_results
@@ -38,30 +32,20 @@ def cross_validate(
     data: str | Path, config: Config, out_dir: str | Path, *, folds: int = 5,
     tested: Sequence[int] | None = None, seeds: Sequence[int] = (1,), readings: str | Path | None = None,
     text_column: str = "sentence", final: bool = False, progress: bool = True,
-) -> tuple[pd.DataFrame, dict[str, Any]]:  # fmt: skip
-    """Train and test on every fold with every seed; the corpus's own split is ignored.
+) -> tuple[pd.DataFrame, dict]:  # fmt: skip
+    """Train and test on every fold (or those ``tested``, from 0) with every seed, not on the corpus's split.
 
     Parameters
     ----------
     out_dir : str or Path
         Receives ``predictions.csv``, ``crossvalidation.json`` and all trainings; none is repeated.
-    tested : sequence of int, optional
-        Folds to test, from 0; all by default.
     readings, text_column
-        As for :func:`accentlib.align`. Each fold finds its phones without its test speakers, for
-        ``phone_weight`` and for the baseline that knows the text.
+        As for :func:`accentlib.align`, which finds the phones of each fold without its test speakers.
     final : bool
         Also train ``final/model.pt``, the model to use: one in eight speakers validate, all others train.
 
-    Returns
-    -------
-    predictions : pandas.DataFrame
-        One row per prediction: method, fold, seed, unit (clip or recording), path (and id, if the corpus has
-        ids), speaker, accent, predicted, and the network's probabilities before (``raw:``) and after (``p:``)
-        calibration.
-    figures : dict
-        See :func:`figures_of`.
-
+    Returns one row per prediction (of a clip or a whole recording, see ``unit``), with the network's
+    probabilities before (``raw:``) and after (``p:``) calibration, and the figures of :func:`figures_of`.
     Raises InputError if the configuration or the corpus cannot be used.
     """
     if config.phone_weight and readings is None:
@@ -73,8 +57,12 @@ def cross_validate(
         fold_splits(corpus, fold, folds)  # raises its errors before anything is computed
     grid = _Folds(corpus, readings, text_column, folds, out_dir, data, config, progress)
     predictions = pd.concat([grid.test(fold, seeds) for fold in tested], ignore_index=True)
-    if final:
-        grid.train_final(seeds[0])
+    folder = grid.out_dir / "final"
+    if final and not (folder / "model.pt").is_file():
+        table = grid.corpus.assign(split=np.where(validation_rows(grid.corpus), "validation", "train"))
+        phones, config = grid.phones(table, folder), grid.config.replace(seed=seeds[0])
+        model = best_model(grid.train(table, config, folder, phones))
+        save_checkpoint(folder / "model.pt", model.cpu())  # without what only training needs
     write_table(grid.out_dir / "predictions.csv", predictions)
     figures = figures_of(predictions)
     with replacing(grid.out_dir / "crossvalidation.json") as temporary:
@@ -107,23 +95,28 @@ class _Folds(Grid):
     def test(self, fold: int, seeds: Sequence[int]) -> pd.DataFrame:
         """The predictions of one fold: those of a network per seed, and those of the baselines."""
         table, folder = fold_splits(self.corpus, fold, self.folds), self.out_dir / f"fold{fold}"
-        parts = [
-            self.cell(folder / f"seed{seed}.csv", {}, self.train_and_predict, table, seed, folder)
-            for seed in seeds
-        ]
+        network = self.train_and_predict
+        parts = [self.cell(folder / f"seed{seed}.csv", {}, network, table, seed, folder) for seed in seeds]
         simple = self.cell(folder / "baselines.csv", {}, self.predict_simply, table, folder)
         return pd.concat([*parts, simple.assign(seed=0)]).assign(fold=fold)
 
     def train_and_predict(self, table: pd.DataFrame, seed: int, folder: Path) -> pd.DataFrame:
-        """The network's predictions of test clips and of whole test recordings."""
         config, phones = self.config.replace(seed=seed), self.phones(table, folder)
         trainer = self.train(table, config, folder / f"seed{seed}", phones)
         model, test = best_model(trainer), select(table, "test")
         log_mels, rows = [self.store[clip] for clip in clip_ids(test)], test[self.kept]
         clips, of_recording = cut_clips(log_mels, config)
-        in_clips = _network_predictions(model, clips, rows.iloc[of_recording]).assign(unit="clip")
-        whole = _network_predictions(model, log_mels, rows).assign(unit="recording")
-        return pd.concat([in_clips, whole]).assign(seed=seed)
+        parts = []
+        for unit, x, own in (("clip", clips, rows.iloc[of_recording]), ("recording", log_mels, rows)):
+            _, logits = forward_log_mels(model, x)
+            predicted = np.array(model.labels)[logits.argmax(axis=1)]
+            part = own.reset_index(drop=True).assign(method=NETWORK, predicted=predicted)
+            for kind, temperature in (("raw", 1.0), ("p", model.calibration.temperature)):
+                probabilities = softmax(logits, temperature)
+                part[[f"{kind}:{label}" for label in model.labels]] = probabilities.round(5)
+            unsure = probabilities.max(axis=1) < model.calibration.unsure_below
+            parts.append(part.assign(unsure=unsure, unit=unit, seed=seed))
+        return pd.concat(parts)
 
     def predict_simply(self, table: pd.DataFrame, folder: Path) -> pd.DataFrame:
         """The baselines' predictions, each trained on the unit (clip or recording) on which it is tested."""
@@ -141,31 +134,11 @@ class _Folds(Grid):
             parts += [tested.assign(method=m, unit=unit, predicted=x) for m, x in predictions.items()]
         return pd.concat(parts)
 
-    def train_final(self, seed: int) -> None:
-        """Train the model to use, on all speakers but those who validate."""
-        folder, config = self.out_dir / "final", self.config.replace(seed=seed)
-        if not (folder / "model.pt").is_file():
-            table = self.corpus.assign(split=np.where(validation_rows(self.corpus), "validation", "train"))
-            model = best_model(self.train(table, config, folder, self.phones(table, folder)))
-            save_checkpoint(folder / "model.pt", model.cpu())  # without what only training needs
-
-
-def _network_predictions(model: AccentNet, log_mels: list[np.ndarray], rows: pd.DataFrame) -> pd.DataFrame:
-    """Predicted accents, and probabilities before and after calibration, one row per clip."""
-    _, logits = forward_log_mels(model, log_mels)
-    predicted, calibration = np.array(model.labels)[logits.argmax(axis=1)], model.calibration
-    predictions = rows.reset_index(drop=True).assign(method=NETWORK, predicted=predicted)
-    for kind, temperature in (("raw", 1.0), ("p", calibration.temperature)):
-        probabilities = softmax(logits, temperature)
-        predictions[[f"{kind}:{label}" for label in model.labels]] = probabilities.round(5)
-    return predictions.assign(unsure=probabilities.max(axis=1) < calibration.unsure_below)
-
 
 def by_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row per speaker of one method and seed: the accent of largest mean probability, or of most votes."""
-    rows = predictions[predictions["unit"] == "recording"]
-    speakers = rows.groupby(["speaker", "accent"])
-    means = speakers[[name for name in rows if name.startswith("p:")]].mean()
+    """One row per speaker of one method and seed: the accent of largest mean probability, or most votes."""
+    speakers = predictions[predictions["unit"] == "recording"].groupby(["speaker", "accent"])
+    means = speakers[[name for name in predictions if name.startswith("p:")]].mean()
     if means.size and means.notna().all(axis=None):
         predicted = means.idxmax(axis=1).str.removeprefix("p:")
     else:
@@ -173,50 +146,39 @@ def by_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
     return predicted.rename("predicted").reset_index()
 
 
-def figures_of(predictions: pd.DataFrame) -> dict[str, Any]:
-    """Figures of a cross-validation: ``speakers``, ``accents``, ``chance``, ``few_speakers`` (a warning).
-
-    ``clip`` and ``speaker``: each method's balanced_accuracy and macro_f1 (means over seeds), interval (95 %
-    of balanced accuracy, by bootstrap over speakers) and seeds. ``worse_than_baseline``: in any unit, than
-    one that does not know the text. ``calibration``: the network's expected calibration error by unit.
-    ``unsure``: the share of clips, and the accuracy on the sure ones and on all.
-    """
+def figures_of(predictions: pd.DataFrame) -> dict:
+    """Figures of a cross-validation, by clip and by speaker: means over seeds of each method, with 95 %
+    intervals over speakers; calibration errors of the network, and its share of unsure clips."""
     labels = sorted(set(predictions["accent"]))
     speakers = predictions.drop_duplicates(["speaker", "accent"])
-    figures: dict[str, Any] = {"speakers": speakers["speaker"].nunique(), "accents": len(labels)}
+    figures: dict = {"speakers": speakers["speaker"].nunique(), "accents": len(labels)}
     figures |= {"chance": 1 / len(labels), "few_speakers": few_speakers(speakers), "clip": {}, "speaker": {}}
     for method, rows in predictions.groupby("method", sort=False):
         trainings = [own for _, own in rows.groupby("seed")]
         clips = [own[own["unit"] == "clip"] for own in trainings]
         for unit, tables in (("clip", clips), ("speaker", [by_speaker(own) for own in trainings])):
-            if len(tables[0]):
-                figures[unit][method] = _mean_figures(tables, labels)
+            if len(tables[0]):  # all have the same rows
+                truth, own = tables[0]["accent"].to_numpy(), tables[0]["speaker"]
+                predicted = np.stack([table["predicted"] for table in tables], axis=1)  # (rows, trainings)
+                each = pd.DataFrame([metrics.classification_metrics(truth, x, labels) for x in predicted.T])
+                means = each[["balanced_accuracy", "macro_f1"]].mean().to_dict()
+                interval = [*metrics.speaker_interval(truth, predicted, own)]
+                figures[unit][method] = means | {"interval": interval, "seeds": len(tables)}
     figures["worse_than_baseline"] = any(_worse(figures).values())
-    figures["calibration"] = {}
-    network = predictions[predictions["method"] == NETWORK]
+    figures["calibration"], network = {}, predictions[predictions["method"] == NETWORK]
     for unit, rows in network.groupby("unit"):
         truth = rows["accent"].map(labels.index).to_numpy()
-        raw, calibrated = (rows[[f"{kind}:{x}" for x in labels]].to_numpy() for kind in ("raw", "p"))
-        before, after = (expected_calibration_error(x, truth) for x in (raw, calibrated))
+        both = (rows[[f"{kind}:{x}" for x in labels]].to_numpy() for kind in ("raw", "p"))
+        before, after = (metrics.expected_calibration_error(x, truth) for x in both)
         figures["calibration"][unit] = {"before": before, "after": after}
     clips = network[network["unit"] == "clip"]
     right, unsure = clips["predicted"] == clips["accent"], clips["unsure"].astype(bool)
-    when_sure = None if unsure.all() else float(right[~unsure].mean())
-    figures["unsure"] = {"share": float(unsure.mean()), "accuracy_when_sure": when_sure}
-    figures["unsure"]["accuracy_of_all"] = float(right.mean())
+    figures["unsure"] = {"share": float(unsure.mean()), "accuracy_of_all": float(right.mean())}
+    figures["unsure"]["accuracy_when_sure"] = None if unsure.all() else float(right[~unsure].mean())
     return figures
 
 
-def _mean_figures(tables: list[pd.DataFrame], labels: list[str]) -> dict[str, Any]:
-    """Means over the trainings of one method, with an interval; all tables have the same rows."""
-    each = pd.DataFrame([classify(table["accent"], table["predicted"], labels) for table in tables])
-    predicted = np.stack([table["predicted"] for table in tables], axis=1)  # (rows, trainings)
-    interval = speaker_interval(tables[0]["accent"].to_numpy(), predicted, tables[0]["speaker"].to_numpy())
-    means = each[["balanced_accuracy", "macro_f1"]].mean().to_dict()
-    return means | {"interval": [*interval], "seeds": len(tables)}
-
-
-def _worse(figures: dict[str, Any]) -> dict[str, str]:
+def _worse(figures: dict) -> dict[str, str]:
     """:func:`worse_than` of the network by unit, with the baselines that do not know the text."""
     worse = {}
     for unit in ("clip", "speaker"):
@@ -225,18 +187,17 @@ def _worse(figures: dict[str, Any]) -> dict[str, str]:
     return worse
 
 
-def report_figures(figures: dict[str, Any]) -> str:
+def report_figures(figures: dict) -> str:
     """The figures as text: warnings, then one row per method, then calibration."""
-    table, errors = pd.DataFrame(), []
+    table, unsure, calibration = pd.DataFrame(), figures["unsure"], figures["calibration"].items()
     for unit in ("clip", "speaker"):
         for method, x in figures[unit].items():
-            accuracy = percent_interval(x["balanced_accuracy"], x["interval"])
+            accuracy = metrics.percent_interval(x["balanced_accuracy"], x["interval"])
             columns = [f"balanced accuracy by {unit}", f"macro F1 by {unit}"]
             table.loc[method, columns] = [accuracy, f"{x['macro_f1']:.1%}"]
-    for unit, x in figures["calibration"].items():
-        errors.append(f"{unit}s {x['before']:.1%} before, {x['after']:.1%} after")
-    unsure, sure = figures["unsure"], figures["unsure"]["accuracy_when_sure"]
-    lines = [
+    errors = [f"{unit}s {x['before']:.1%} before, {x['after']:.1%} after" for unit, x in calibration]
+    sure = unsure["accuracy_when_sure"]
+    return "\n".join([
         *(f"by {unit}, {worse}" for unit, worse in _worse(figures).items() if worse),
         *warnings_of(figures),
         table.fillna("").to_string(),
@@ -244,5 +205,4 @@ def report_figures(figures: dict[str, Any]) -> str:
         f"expected calibration error: {', '.join(errors)}",
         f"unsure of {unsure['share']:.0%} of clips; right in {unsure['accuracy_of_all']:.1%} of all"
         + ("" if sure is None else f", and in {sure:.1%} of the others"),
-    ]
-    return "\n".join(lines)
+    ])  # fmt: skip

@@ -43,9 +43,8 @@ class Grid:
 
 def check_budget(path: Path, data: str | Path, config: Config, **more: int) -> None:
     """Note corpus and configuration (but pooling and seed). Raises InputError if ``path`` notes others."""
-    budget = (
-        {"data": str(Path(data).absolute())} | config.to_dict() | {"pooling_method": "", "seed": ""} | more
-    )
+    vary = {"pooling_method": "", "seed": ""}
+    budget = {"data": str(Path(data).absolute()), **config.to_dict(), **vary, **more}
     if not path.is_file():
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(budget, indent=1), encoding="utf-8")

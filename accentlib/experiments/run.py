@@ -3,7 +3,6 @@
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -25,7 +24,7 @@ from .baselines import INTERVALS, baseline_clips, baselines, best_baseline, test
 def run(
     data: str | Path, config: Config, out_dir: str | Path, *, phones: str | Path | None = None,
     resume: bool = False, overwrite: bool = False,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict:  # fmt: skip
     """Train on a corpus, test on its unseen speakers, draw the pictures.
 
     Parameters
@@ -34,16 +33,10 @@ def run(
         Receives ``features/``, ``best.pt``, ``last.pt``, ``tensorboard/``, ``figures/``, ``metrics.json``.
     phones : str or Path, optional
         Table of phones for ``phone_weight``; by default ``phones.csv`` beside the manifest.
-    resume, overwrite : bool
-        Continue from ``out_dir/last.pt``, or write over the run in ``out_dir``.
 
-    Returns
-    -------
-    dict
-        The content of ``metrics.json``: figures on the test split, chance, baselines,
-        ``worse_than_baseline``, ``updates``, ``note`` (the corpus's) and ``problems`` (unusable files).
-
-    Raises InputError if ``out_dir`` holds a run, and neither ``resume`` nor ``overwrite`` is given.
+    Returns the content of ``metrics.json``: figures on the test split, chance, baselines,
+    ``worse_than_baseline``, ``updates``, ``note`` (the corpus's) and ``problems`` (unusable files).
+    Raises InputError if ``out_dir`` holds a run, unless it is to ``resume`` or to ``overwrite``.
     """
     out_dir = Path(out_dir)
     if not (resume or overwrite):
@@ -72,11 +65,9 @@ def best_model(trainer: Trainer) -> AccentNet:
     return calibrate_checkpoint(trainer.out_dir / "best.pt", validation, trainer.store, trainer.device)
 
 
-def evaluate(model: AccentNet, data: str | Path, split: str = "test") -> dict[str, Any]:
-    """Figures of a model on one split of a corpus, with chance and (except on ``train``) baselines.
-
-    Raises InputError if the corpus cannot be used, or has an accent that the model does not know.
-    """
+def evaluate(model: AccentNet, data: str | Path, split: str = "test") -> dict:
+    """Figures of a model on one split of a corpus, with chance and (except on ``train``) baselines. Raises
+    InputError if the corpus cannot be used, or has an accent that the model does not know."""
     table = read_corpus(data, seed=model.config.seed)
     test = select(table, split)
     check_accents(test, model.labels)
@@ -88,7 +79,7 @@ def evaluate(model: AccentNet, data: str | Path, split: str = "test") -> dict[st
     return metrics | {"note": corpus_note(data), "problems": answers.problems}
 
 
-def _beside_baselines(model, train, test, store) -> tuple[pd.DataFrame, Answers, dict[str, Any]]:
+def _beside_baselines(model, train, test, store) -> tuple[pd.DataFrame, Answers, dict]:
     """What :func:`evaluate_table` returns, its figures with those of baselines that ``train`` trained."""
     test, answers, metrics = evaluate_table(model, test, store=store)
     train = store.keep(train) if len(train) else train
@@ -98,34 +89,31 @@ def _beside_baselines(model, train, test, store) -> tuple[pd.DataFrame, Answers,
     return test, answers, metrics
 
 
-def warnings_of(metrics: dict[str, Any]) -> list[str]:
+def warnings_of(metrics: dict) -> list[str]:
     """Warnings to read before any figure; often none."""
     known, simple, few = (metrics.get(name) for name in ("trained_on", "baselines", "few_speakers"))
-    warnings = [f"this {few}" if few else "", few_updates(metrics.get("updates"))]
-    if simple:
-        warnings.insert(0, worse_than(metrics["balanced_accuracy"], simple))
-    if known:
-        clips = counted(metrics["clips"], "clip")
-        warnings.insert(0, f"trained on {known} of these {clips}: the figures are no test")
-    return list(filter(None, warnings))
+    return list(filter(None, [
+        known and f"trained on {known} of these {counted(metrics['clips'], 'clip')}: the figures are no test",
+        simple and worse_than(metrics["balanced_accuracy"], simple),
+        few and f"this {few}",
+        few_updates(metrics.get("updates")),
+    ]))  # fmt: skip
 
 
-def summary(metrics: dict[str, Any], out_dir: Path) -> str:
+def summary(metrics: dict, out_dir: Path) -> str:
     """The closing lines of a run, warnings first."""
-    baseline, best = best_baseline(metrics["baselines"])
+    tested, (baseline, best) = tested_on(metrics), best_baseline(metrics["baselines"])
     accuracy = percent_interval(metrics["balanced_accuracy"], metrics["interval"])
-    f1, tested = metrics["macro_f1"], tested_on(metrics)
     embedding = ", ".join(f"{name.replace('_', ' ')} {x:.3f}" for name, x in metrics["embedding"].items())
-    lines = [
+    return "\n".join(filter(None, [
         *warnings_of(metrics),
-        f"balanced accuracy {accuracy}, macro F1 {f1:.1%} on {tested}; {INTERVALS}",
+        f"balanced accuracy {accuracy}, macro F1 {metrics['macro_f1']:.1%} on {tested}; {INTERVALS}",
         f"best simple baseline {best:.1%} ({baseline})",
         f"embeddings: {embedding or 'too few speakers'}",
         f"trained for {metrics['training_seconds']:.0f} s; pictures in {out_dir / 'figures'},"
         f" figures in {out_dir / 'metrics.json'}, model in {out_dir / 'best.pt'}",
         metrics["note"],
-    ]
-    return "\n".join(filter(None, lines))
+    ]))  # fmt: skip
 
 
 def draw(trainer: Trainer, model: AccentNet, test: pd.DataFrame, answers: Answers, metrics: dict) -> None:
