@@ -84,7 +84,6 @@ class Config:
     evaluation_window: float = option(
         0.0, "average windows of this length, s; 0: whole clips", within=NOT_NEGATIVE
     )
-
     # model
     front_end: str = option("VGG4L", "convolutional front end", FRONT_ENDS)
     channels: int = option(1024, "channels of the front end's last block; each earlier one has half")
@@ -94,17 +93,14 @@ class Config:
     head_drop: float = option(0.3, "probability of dropping a head in training", within=FRACTION)
     embedding_size: int = option(400, "size of the embedding", within=POSITIVE)
     dropout: float = option(0.0, "dropout before each fully connected layer", within=FRACTION)
-
     # AM-Softmax
     scale: float = option(30.0, "AM-Softmax scale s", within=POSITIVE)
     margin: float = option(0.4, "AM-Softmax margin m")
     annealing: bool = option(False, "raise the margin gradually: alpha = 1000 / (1 + 1e-4 step)^2")
-
     # second task
     phone_weight: float = option(
         0.0, "weight of the phone loss, frame by frame; 0: none", within=NOT_NEGATIVE
     )
-
     # windows and augmentation of the training data
     crop_seconds: float = option(3.5, "random window of each training utterance, s", within=POSITIVE)
     random_slicing: bool = option(False, "cut each batch to a random length from 2 s to the window")
@@ -114,11 +110,9 @@ class Config:
     )
     tract_range: float = option(0.0, "change the vocal tract length by up to this factor", within=FRACTION)
     spec_augment: bool = option(False, "mask random frames and mel bands (SpecAugment)")
-
     # sampling
     balance: str = option("none", "sample rare accents more often, or weight the loss", BALANCES)
     clips_per_speaker: int = option(0, "maximum clips of a speaker in an epoch; 0: all", within=NOT_NEGATIVE)
-
     # training
     optimizer: str = option("Adam", "optimizer", OPTIMIZERS)
     learning_rate: float = option(1e-4, "learning rate (cosine schedule: its maximum)", within=POSITIVE)
@@ -157,10 +151,8 @@ class Config:
             raise InputError(f"heads {heads} does not divide the encoder's size {size}")
         if self.batch_size < 2:
             raise InputError("batch_size must be at least 2: batch norm compares utterances")
-        if self.crop_seconds < self.hop_seconds:
-            raise InputError(
-                f"crop_seconds {self.crop_seconds} s is shorter than a frame ({self.hop_seconds} s)"
-            )
+        if self.crop_seconds < (hop := self.hop_seconds):
+            raise InputError(f"crop_seconds {self.crop_seconds} s is shorter than a frame ({hop} s)")
         if self.random_slicing and self.crop_seconds < SHORTEST_SLICE:
             raise InputError(f"random_slicing needs crop_seconds of at least {SHORTEST_SLICE:g} s")
 

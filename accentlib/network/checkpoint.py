@@ -1,9 +1,9 @@
 """Checkpoints of plain types, written whole or not at all, and read without running code."""
 
-import argparse
 import dataclasses
 import warnings
 import zipfile
+from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from io import BytesIO
@@ -91,7 +91,7 @@ def read_training(path: str | Path) -> dict[str, Any]:
 def _published(content: dict[str, Any], path: str | Path, *, training: bool) -> Any:
     """The model or the training state of a published checkpoint; None if the content is not of one."""
     settings, weights = content.get("settings"), content.get("model")
-    if not isinstance(settings, argparse.Namespace) or not isinstance(weights, dict):
+    if not isinstance(settings, Namespace) or not isinstance(weights, dict):
         return None
     from ..published.weights import from_published, published_training
 
@@ -105,10 +105,8 @@ def _check_format(content: dict[str, Any], path: str | Path) -> dict[str, Any]:
     """The content of a checkpoint under the names of this version."""
     kinds = {"format": int, "config": dict, "labels": list, "phones": list, "model": dict, "training": object}
     content = {"phones": content.get("sounds", []), **content}  # their name until version 0.1
-    if (
-        not all(k in content and isinstance(content[k], of) for k, of in kinds.items())
-        or content["format"] != 1
-    ):
+    fits = kinds.keys() <= content.keys() and all(isinstance(content[k], of) for k, of in kinds.items())
+    if not fits or content["format"] != 1:
         raise InputError(f"{path}: not a checkpoint of accentlib (format 1)")
     names = [*content["labels"], *content["phones"], *content["config"], *content["model"]]
     tensors = all(isinstance(weight, torch.Tensor) for weight in content["model"].values())
@@ -132,18 +130,15 @@ def _load_plain(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     try:
-        with (
-            warnings.catch_warnings(action="ignore"),  # about pickle formats that are refused anyway
-            torch.serialization.safe_globals([argparse.Namespace]),
-        ):
+        # warnings are about pickle formats that are refused anyway
+        with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals([Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
             if zipfile.is_zipfile(path):  # PyTorch checks no sums
                 with zipfile.ZipFile(path) as archive:
                     assert archive.testzip() is None
     except Exception:  # a damaged file can raise nearly anything
-        raise InputError(
-            f"{path}: not a readable checkpoint (damaged, or it holds more than weights and plain types)"
-        ) from None
+        what = "not a readable checkpoint (damaged, or it holds more than weights and plain types)"
+        raise InputError(f"{path}: {what}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: not a checkpoint (it holds a {type(content).__name__})")
     return content
@@ -152,18 +147,13 @@ def _load_plain(path: Path) -> dict[str, Any]:
 def load_model(path: str | Path = SHIPPED) -> AccentNet:
     """The model of a checkpoint, on the CPU and in evaluation mode.
 
-    Parameters
-    ----------
-    path : str or Path
-        A ``.pt`` of a run, a published ``.chkpt``, or, where no file has that name, a model of the package:
-        ``real_speech`` (the default) or ``accents_mini``.
-
-    Raises InputError if the checkpoint is not readable, or its weights do not fit its configuration.
+    ``path`` is a ``.pt`` of a run, a published ``.chkpt``, or, where no file has that name, a model of the
+    package: ``real_speech`` (the default) or ``accents_mini``. Raises InputError if it is unreadable, or its
+    weights do not fit its configuration.
     """
     named = NAMED.get(str(path))
     content = _load_plain(named if named and not is_file(path) else Path(path))
-    published = _published(content, path, training=False)
-    if published is not None:
+    if (published := _published(content, path, training=False)) is not None:
         return published
     content = _check_format(content, path)
     model = empty_model(Config.from_dict(content["config"]), content["labels"], content["phones"])
