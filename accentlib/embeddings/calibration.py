@@ -23,30 +23,19 @@ def log_likelihood(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
-    """The temperature that makes the true classes ``(clips,)`` most probable; it changes no prediction.
-
-    Logits are ``(clips, accents)``. With fewer than FEWEST clips the temperature is at least 1: if all are
-    right by chance, 0 is best. Guo et al., On Calibration of Modern Neural Networks, arXiv 1706.04599, 4.2.
-    """
-    bounds = (-3 if len(truth) >= FEWEST else 0, 5)
-    found = minimize_scalar(
-        lambda log_t: -log_likelihood(logits / np.exp(log_t), truth).mean(), bounds=bounds
-    )
-    return float(np.exp(found.x))
+    """The temperature that makes the true classes most probable (Guo et al., arXiv 1706.04599, 4.2)."""
+    bounds = (-3 if len(truth) >= FEWEST else 0, 5)  # if all of a few clips are right by chance, 0 is best
+    best = minimize_scalar(lambda x: -log_likelihood(logits / np.exp(x), truth).mean(), bounds=bounds)
+    return float(np.exp(best.x))
 
 
 def fit_window_gain(logits: np.ndarray, windows: np.ndarray, truth: np.ndarray) -> float:
-    """Fit g in [0, 1] so that mean logits over n windows are multiplied by ``n ** g``.
-
-    Logits ``(recordings, accents)`` are already divided by the temperature. g is 0 if the windows of a
-    recording are alike, 1 if they are independent, and 0 with fewer than FEWEST recordings.
-    """
+    """Fit g in [0, 1]: mean logits over n windows, divided by the temperature, are multiplied by ``n ** g``.
+    It is 0 if the windows of a recording are alike or recordings are few, 1 if windows are independent."""
     if windows.max() == 1 or len(truth) < FEWEST:
         return 0.0
-    found = minimize_scalar(
-        lambda g: -log_likelihood(logits * windows[:, None] ** g, truth).mean(), bounds=(0, 1)
-    )
-    return float(found.x)
+    n = windows[:, None]
+    return float(minimize_scalar(lambda g: -log_likelihood(logits * n**g, truth).mean(), bounds=(0, 1)).x)
 
 
 def unsure_threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
@@ -62,8 +51,7 @@ def calibrate(model: AccentNet, log_mels: Sequence[np.ndarray], accents: Sequenc
     """Fit ``model.calibration`` to recordings of speakers outside the training split and their true accents.
 
     Log-mels are ``(frames, mels)`` each, before normalisation. Temperature and threshold are fitted to single
-    windows of ``evaluation_window`` s (new recordings may be as short), the window gain to whole recordings.
-    """
+    windows of ``evaluation_window`` s (new recordings may be so short), the gain to whole recordings."""
     windows, of_recording = cut_clips(log_mels, model.config)
     truth = np.array([model.labels.index(accent) for accent in accents])
     model.calibration = Calibration()
@@ -75,9 +63,8 @@ def calibrate(model: AccentNet, log_mels: Sequence[np.ndarray], accents: Sequenc
     model.calibration = Calibration(temperature, window_gain, unsure_below)
 
 
-def calibrate_checkpoint(
-    path: str | Path, table: pd.DataFrame, store: FeatureStore, device: torch.device
-) -> AccentNet:
+def calibrate_checkpoint(path: str | Path, table: pd.DataFrame, store: FeatureStore,
+                         device: torch.device) -> AccentNet:  # fmt: skip
     """Load a checkpoint, :func:`calibrate` its model on the clips of a table, and save the calibration."""
     model = load_model(path).to(device)
     calibrate(model, [store[clip_id] for clip_id in clip_ids(table)], table["accent"])

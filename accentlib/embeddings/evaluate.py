@@ -13,19 +13,13 @@ from .metrics import corpus_metrics, expected_calibration_error
 def check_accents(table: pd.DataFrame, labels: list[str]) -> None:
     """Raise an InputError if the table has an accent that is not among a model's labels."""
     if unknown := sorted(set(table["accent"]) - set(labels)):
-        raise InputError(
-            f"the corpus has the accent {unknown[0]!r}; the model knows {', '.join(labels)}"
-            " (accentlib corpus ... --accent-names renames accents)"
-        )
+        known = f"{', '.join(labels)} (accentlib corpus ... --accent-names renames accents)"
+        raise InputError(f"the corpus has the accent {unknown[0]!r}; the model knows {known}")
 
 
-def evaluate_table(
-    model: AccentNet, table: pd.DataFrame, *, store: FeatureStore | None = None
-) -> tuple[pd.DataFrame, Answers, dict]:
-    """The rows of readable clips, the model's answers and their metrics; ``store`` as in :func:`infer`.
-
-    Raises InputError if the model does not know an accent of the table, or no clip is readable.
-    """
+def evaluate_table(model: AccentNet, table: pd.DataFrame, *,
+                   store: FeatureStore | None = None) -> tuple[pd.DataFrame, Answers, dict]:  # fmt: skip
+    """Rows of readable clips (InputError without any), answers and metrics; ``store`` as in :func:`infer`."""
     check_accents(table, model.labels)
     answers = infer(model, table, store=store)
     read = [str(clip_id) not in answers.problems for clip_id in clip_ids(table)]

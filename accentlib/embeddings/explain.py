@@ -15,9 +15,7 @@ from .inference import forward_log_mels, log_mel_attention
 def frame_attention(model: AccentNet, log_mels: np.ndarray) -> np.ndarray:
     """Attention to each frame of log-mels ``(frames, mels)``, as a multiple of uniform attention.
 
-    The result is ``(frames, heads + 1)``: the last column combines the heads by their weights. The frames of
-    an encoder step share its attention.
-    """
+    Returns ``(frames, heads + 1)``, equal within an encoder step; the last column combines the heads."""
     _, (frames, heads) = log_mel_attention(model, log_mels)
     if heads is None:
         heads = np.full(frames.shape[1], 1 / frames.shape[1])
@@ -25,14 +23,11 @@ def frame_attention(model: AccentNet, log_mels: np.ndarray) -> np.ndarray:
     return np.repeat(relative, model.config.frames_a_step, axis=0)[: len(log_mels)]
 
 
-def attention_by_phone(
-    model: AccentNet, table: pd.DataFrame, store: FeatureStore, phones: FramePhones
-) -> pd.DataFrame:
+def attention_by_phone(model: AccentNet, table: pd.DataFrame, store: FeatureStore,
+                       phones: FramePhones) -> pd.DataFrame:  # fmt: skip
     """Mean attention to each phone in the clips of a table, as a multiple of uniform attention.
 
-    The result has a row for each phone, highest attention first: phone, a column for each head, ``all``
-    (heads combined) and ``seconds`` (total duration).
-    """
+    Returns rows of phone, ``head 1`` and so on, ``all`` (combined, highest first), ``seconds`` in total."""
     sums = np.zeros((len(phones.names), model.config.heads + 1))
     counts = np.zeros(len(phones.names))
     for clip_id in clip_ids(table):
@@ -53,25 +48,19 @@ def hidden(log_mels: np.ndarray, frames: np.ndarray) -> np.ndarray:
     return np.where(frames[:, None], log_mels[~frames].mean(axis=0, dtype=np.float32), log_mels)
 
 
-def hide_phones(
-    model: AccentNet, table: pd.DataFrame, store: FeatureStore, phones: FramePhones, names: Sequence[str],
-    *, seed: int = 0,
-) -> pd.DataFrame:  # fmt: skip
+def hide_phones(model: AccentNet, table: pd.DataFrame, store: FeatureStore, phones: FramePhones,
+                names: Sequence[str], *, seed: int = 0) -> pd.DataFrame:  # fmt: skip
     """Mask the named phones, one after the other, and measure how much the true accent's probability falls.
 
-    As a control, the same masks are shifted in time by random numbers of frames (``seed``). The result has a
-    row for each phone that occurs, highest loss first: phone, ``clips`` with it, ``loss`` and ``control``:
-    mean fall of the true accent's log-probability in these clips, by the mask and by the control.
-    """
+    Returns a row for each phone that occurs, highest loss first: phone, ``clips`` with it, ``loss`` and
+    ``control``: mean fall of the true accent's log-probability in these clips, by the masks and by the same
+    masks shifted in time by random numbers of frames."""
     rng = np.random.default_rng(seed)
     truth = np.array([model.labels.index(accent) for accent in table["accent"]])
     log_mels = [store[clip_id] for clip_id in clip_ids(table)]
     spoken = [phones.frames(*clip) for clip in zip(clip_ids(table), map(len, log_mels), strict=True)]
-
-    def likelihood(masked: list[np.ndarray], truth: np.ndarray) -> np.ndarray:
-        return log_likelihood(forward_log_mels(model, masked)[1] / model.calibration.temperature, truth)
-
-    whole, rows = likelihood(log_mels, truth), []
+    temperature, rows = model.calibration.temperature, []
+    whole = log_likelihood(forward_log_mels(model, log_mels)[1] / temperature, truth)
     for name in names:
         masks = [numbers == phones.names.index(name) for numbers in spoken]
         own = np.flatnonzero([mask.any() for mask in masks])
@@ -80,7 +69,7 @@ def hide_phones(
         row = {"phone": name, "clips": len(own)}
         shifted = {i: np.roll(masks[i], rng.integers(len(masks[i]))) for i in own}
         for column, frames in (("loss", masks), ("control", shifted)):
-            masked = [hidden(log_mels[i], frames[i]) for i in own]
-            row[column] = float((whole[own] - likelihood(masked, truth[own])).mean())
+            _, logits = forward_log_mels(model, [hidden(log_mels[i], frames[i]) for i in own])
+            row[column] = float((whole[own] - log_likelihood(logits / temperature, truth[own])).mean())
         rows.append(row)
     return pd.DataFrame(rows).sort_values("loss", ascending=False, ignore_index=True)

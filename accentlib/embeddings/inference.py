@@ -53,12 +53,8 @@ def cut_clips(log_mels: Sequence[np.ndarray], config: Config) -> tuple[list[np.n
 
 @torch.inference_mode()
 def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings ``(clips, embedding)`` and logits ``(clips, accents)`` of utterances, float32.
-
-    Log-mels are ``(frames, mels)``, before normalisation. Each utterance is normalised as a whole. Results
-    are means over its windows (:func:`cut_clips`); ``n ** window_gain`` multiplies logits of n windows.
-    The model runs in evaluation mode; its own mode does not change.
-    """
+    """Embeddings ``(clips, embedding)`` and logits ``(clips, accents)``: means over windows of utterances,
+    each normalised as a whole. Logits of n windows are multiplied by ``n ** window_gain``."""
     device, config = next(model.parameters()).device, model.config
     windows, of_clip = cut_clips(log_mels, config)
     known = [moments(x, config.normalization) for x in log_mels]
@@ -67,8 +63,8 @@ def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[
     with evaluating(model):
         for bucket in length_buckets([len(x) for x in windows]):
             own = of_clip[bucket]
-            normal = [(windows[i] - known[c][0]) / known[c][1] for i, c in zip(bucket, own, strict=True)]
-            batch, lengths = pad(normal)
+            pairs = zip(bucket, own, strict=True)
+            batch, lengths = pad([(windows[i] - known[c][0]) / known[c][1] for i, c in pairs])
             vectors = model.embed(batch.to(device), lengths)
             np.add.at(embeddings, own, vectors.cpu().numpy())
             np.add.at(logits, own, (model.am_softmax.scale * model.cosines(vectors)).cpu().numpy())
@@ -108,8 +104,7 @@ def _not_a_clip(clip: Any) -> str:
         return ""
     if isinstance(clip, (np.ndarray, torch.Tensor)):
         return f"an array of shape {tuple(clip.shape)} needs its sample rate; pass (array, sample rate)"
-    kind = type(clip).__name__
-    return f"a {kind} is not a clip: give a path, (wave, sample rate), a binary file or its bytes"
+    return f"a {type(clip).__name__} is not a clip: give a path, (wave, sample rate), a binary file or bytes"
 
 
 def clip_log_mel(clip_id: str, clip: Clip, config: Config) -> np.ndarray:
@@ -130,27 +125,24 @@ def clip_log_mel(clip_id: str, clip: Clip, config: Config) -> np.ndarray:
         raise InputError(f"{clip_id}: {error}") from None
 
 
-def infer(
-    model: AccentNet, clips: Clips, *, store: FeatureStore | None = None, scheduler: str = ""
-) -> Answers:
+def infer(model: AccentNet, clips: Clips, *, store: FeatureStore | None = None,
+          scheduler: str = "") -> Answers:  # fmt: skip
     """Compute embeddings, accent probabilities and the most probable accents of clips.
 
     Parameters
     ----------
-    model : AccentNet
     clips : a clip, several clips, or a table with a column ``path`` and perhaps ``id``
         A clip is a path, an open binary file, its bytes, or a pair (wave, sample rate in Hz). A wave is an
         array or tensor of floats in [-1, 1], int16, int32 or uint8: ``(samples,)``, or with channels.
     store : FeatureStore, optional
         Features made with the model's configuration; clips with an id in it are not decoded.
     scheduler : str
-        Address of a Dask cluster to run on (:func:`accentlib.features.parallel.on_all_cores`).
-    """
+        Address of a Dask cluster to run on (:func:`accentlib.features.parallel.on_all_cores`)."""
     clips = as_clips(clips)
     keep_freed_memory()
     size = CHUNK // TOGETHER if scheduler else CHUNK
     chunks = [clips[start : start + size] for start in range(0, len(clips), size)] or [[]]
-    infer_chunk = partial(_infer_chunk, model, store)
+    infer_chunk = partial(_infer_chunk, model, {} if store is None else store)
     parts = on_all_cores(infer_chunk, chunks, scheduler=scheduler) if scheduler else map(infer_chunk, chunks)
     ids, problems, embeddings, logits = zip(*parts, strict=True)
     ids = [clip_id for part in ids for clip_id in part]
@@ -160,13 +152,12 @@ def infer(
     return Answers(ids, accents, np.concatenate(embeddings), probabilities, problems)
 
 
-def _infer_chunk(model: AccentNet, store: FeatureStore | None, clips: list[tuple[str, Clip]]) -> tuple:
+def _infer_chunk(model: AccentNet, store: FeatureStore | dict, clips: list[tuple[str, Clip]]) -> tuple:
     """Ids of readable clips, problems of the others, and embeddings and logits of readable clips."""
     ids, log_mels, problems = [], [], {}
     for clip_id, clip in clips:
         try:
-            stored = store is not None and clip_id in store
-            log_mels.append(store[clip_id] if stored else clip_log_mel(clip_id, clip, model.config))
+            log_mels.append(store[clip_id] if clip_id in store else clip_log_mel(clip_id, clip, model.config))
             ids.append(clip_id)
         except InputError as error:
             problems[clip_id] = str(error)
@@ -190,8 +181,7 @@ def predict(model: AccentNet, clips: Clips) -> pd.DataFrame:
 
     A calibrated model (:func:`accentlib.calibrate`) predicts "unsure" at probabilities where it is too often
     wrong; ``nearest`` is always the most probable accent. If a table has ids other than its paths, they are a
-    first column ``id``. Raises InputError with one line for each unreadable clip.
-    """
+    first column ``id``. Raises InputError with one line for each unreadable clip."""
     answers = _infer_all(model, clips)
     predictions = prediction_table(model, answers)
     if isinstance(clips, pd.DataFrame) and "id" in clips and list(clips["path"]) != answers.ids:
@@ -202,18 +192,16 @@ def predict(model: AccentNet, clips: Clips) -> pd.DataFrame:
 
 def prediction_table(model: AccentNet, answers: Answers) -> pd.DataFrame:
     """The table of :func:`predict` for answers with paths as their ids."""
-    nearest, probability = answers.accents, answers.probabilities.max(axis=1, initial=0)
-    accents = np.where(probability < model.calibration.unsure_below, "unsure", nearest)
-    columns = {"path": answers.ids, "accent": accents, "probability": probability.round(4)}
-    return pd.DataFrame(columns | {"nearest": nearest})
+    nearest, best = answers.accents, answers.probabilities.max(axis=1, initial=0)
+    accents = np.where(best < model.calibration.unsure_below, "unsure", nearest)
+    return pd.DataFrame(dict(path=answers.ids, accent=accents, probability=best.round(4), nearest=nearest))
 
 
 def attention(model: AccentNet, clip: Clip) -> tuple[np.ndarray, Weights]:
     """Normalised log-mels ``(frames, mels)`` and attention weights of a clip; InputError if it is unreadable.
 
     ``weights.frames`` is ``(steps, heads)``, with 8, 16 or 32 frames a step, ``weights.heads`` ``(heads,)``;
-    each is None if the pooling has no such weights.
-    """
+    each is None if the pooling has no such weights."""
     ((clip_id, clip),) = as_clips(clip)
     return log_mel_attention(model, clip_log_mel(clip_id, clip, model.config))
 

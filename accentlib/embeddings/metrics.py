@@ -9,17 +9,13 @@ from sklearn.metrics import precision_recall_fscore_support, roc_curve, silhouet
 from ..corpora.splits import few_speakers
 from .inference import cosine_scores, unit_rows
 
-NAMES = {  # in plots and logs; accuracy is also micro F1
-    "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1", "accuracy": "accuracy", "eer": "EER",
-}  # fmt: skip
+# Names in plots and logs; accuracy is also micro F1.
+NAMES = dict(balanced_accuracy="balanced accuracy", macro_f1="macro F1", accuracy="accuracy", eer="EER")
 BINS = 10  # of predicted probability, for the calibration error
 
 
 def classification_metrics(truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> dict:
-    """Balanced accuracy (mean recall of the accents in ``truth``), macro F1, accuracy and chance level.
-
-    The chance level is 1 / accents in ``truth``: the balanced accuracy of the majority baseline.
-    """
+    """Balanced accuracy (mean recall of accents in ``truth``), macro F1, accuracy, chance (1 / accents)."""
     truth, predicted = np.asarray(truth), np.asarray(predicted)
     present = [label for label in labels if label in set(truth)]
     options = {"labels": present, "average": "macro", "zero_division": 0}
@@ -31,8 +27,7 @@ def classification_metrics(truth: Sequence[str], predicted: Sequence[str], label
 def corpus_metrics(table: pd.DataFrame, predicted: Sequence[str], labels: Sequence[str]) -> dict:
     """:func:`classification_metrics` of clips, :func:`speaker_interval`, and numbers of clips and speakers.
 
-    Without speakers, ``speakers`` and ``interval`` are None. ``few_speakers`` is a warning, or empty.
-    """
+    Without speakers, ``speakers`` and ``interval`` are None. ``few_speakers`` is a warning, or empty."""
     more = {"interval": None, "speakers": None, "clips": len(table), "few_speakers": ""}
     if "speaker" in table:
         interval = speaker_interval(table["accent"].to_numpy(), predicted, table["speaker"])
@@ -46,15 +41,10 @@ def percent_interval(value: float, interval: Sequence[float] | None) -> str:
     return f"{value:.1%}" + (f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else "")
 
 
-def speaker_interval(
-    truth: np.ndarray, predicted: np.ndarray, speakers: Sequence[str], *, draws: int = 1000
-) -> tuple[float, float]:
-    """The 95 % confidence interval of balanced accuracy, by bootstrap over speakers.
-
-    Clips of one speaker are not independent, so we draw speakers, with replacement (Efron and Tibshirani, An
-    Introduction to the Bootstrap, 1993, chapter 13). Accents are ``(clips,)``; ``predicted`` may be
-    ``(clips, trainings)``, for the interval of their mean.
-    """
+def speaker_interval(truth: np.ndarray, predicted: np.ndarray, speakers: Sequence[str], *,
+                     draws: int = 1000) -> tuple[float, float]:  # fmt: skip
+    """The 95 % interval of the balanced accuracy of ``(clips,)`` or ``(clips, trainings)``, over speakers:
+    clips of one are not independent (Efron, Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13)."""
     right = (np.asarray(predicted).reshape(len(truth), -1) == np.asarray(truth)[:, None]).mean(axis=1)
     rows = pd.DataFrame({"speaker": speakers, "accent": truth, "right": right, "clips": 1})
     sums = rows.groupby(["speaker", "accent"]).sum().unstack(fill_value=0)
@@ -84,8 +74,7 @@ def neighbour_metrics(embeddings: np.ndarray, table: pd.DataFrame) -> dict[str, 
 
     ``nearest_neighbour_accuracy`` is how often the nearest clip (by cosine) of ANOTHER speaker shares the
     accent; ``silhouette`` is that of the accents by cosine, from -1 to 1. The result is empty if no accent
-    has two speakers, because accents and speakers are then the same.
-    """
+    has two speakers, because accents and speakers are then the same."""
     speakers, accents = table["speaker"].to_numpy(), table["accent"].to_numpy()
     if table.groupby("accent")["speaker"].nunique().max() < 2:
         return {}
@@ -107,8 +96,7 @@ def _error_rates(clients: np.ndarray, impostors: np.ndarray) -> tuple[np.ndarray
 def equal_error_rate(clients: np.ndarray, impostors: np.ndarray) -> float:
     """EER: the rate at which misses and false alarms are equal, interpolated between thresholds.
 
-    ``clients`` are scores of pairs that belong together, ``impostors`` of the others; NaN if there are none.
-    """
+    ``clients`` are scores of pairs that belong together, ``impostors`` of the others; NaN without either."""
     if not len(clients) or not len(impostors):
         return np.nan
     misses, false_alarms = _error_rates(clients, impostors)
@@ -118,8 +106,7 @@ def equal_error_rate(clients: np.ndarray, impostors: np.ndarray) -> float:
 def min_dcf(clients: np.ndarray, impostors: np.ndarray, target_prior: float = 0.01) -> float:
     """Lowest detection cost over all thresholds, as in NIST's speaker recognition evaluations.
 
-    Both errors cost 1, ``target_prior`` is the probability of a client; rejecting everyone scores 1.
-    """
+    Both errors cost 1, ``target_prior`` is the probability of a client; rejecting everyone scores 1."""
     misses, false_alarms = _error_rates(clients, impostors)
     cost = target_prior * misses + (1 - target_prior) * false_alarms
     return float(cost.min() / min(target_prior, 1 - target_prior))
