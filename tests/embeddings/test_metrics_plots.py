@@ -166,7 +166,7 @@ def test_the_reliability_plot_has_a_point_an_interval():
     assert [len(c.get_offsets()) for c in ax.collections] == [2, 1]
     np.testing.assert_allclose(ax.collections[0].get_offsets(), [[0.3, 0.2], [0.9, 0.5]])
     texts = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert texts == ["as it should be", "before calibration", "after calibration"]
+    assert texts == ["ideal", "before calibration", "after calibration"]
     assert len(plots.plot_reliability(before).collections) == 1
 
 
