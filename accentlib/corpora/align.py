@@ -1,9 +1,5 @@
-"""When each phone of a known text is spoken, found by aligning recordings with a reading of known phones.
-
-The reading, which may be synthetic, is warped onto each recording (dynamic time warping). Then the means
-of the text's phones over all recordings take its place, a few times (Viterbi training of a left-to-right
-model; Rabiner, A Tutorial on Hidden Markov Models, 1989, section VI). Accents are not used.
-"""
+"""When each phone of a known text is spoken: a reading of known phones, warped onto each recording, starts a
+Viterbi training of a left-to-right model (Rabiner, A Tutorial on Hidden Markov Models, 1989, section VI)."""
 
 from pathlib import Path
 
@@ -26,10 +22,8 @@ STEPS, STEP_COSTS = np.array([[1, 1], [1, 0], [1, 2]]), np.array([0.0, 0.3, 0.3]
 
 
 def cepstra(path: str) -> np.ndarray | str:
-    """13 MFCCs and their slopes, ``(frames, 26)``, float32; or the line that says what is wrong.
-
-    Each MFCC is divided by the square root of its deviation, so that large ones still count more.
-    """
+    """13 MFCCs and their slopes, ``(frames, 26)``, float32; or the line that says what is wrong. Each MFCC is
+    divided by the square root of its deviation, so that large ones still count more."""
     try:
         log_mels = wave_log_mel(load_audio(path, FEATURES.sample_rate), FEATURES)
     except InputError as error:
@@ -54,11 +48,8 @@ class Reading:
 
 
 def warp(frames: np.ndarray, onto: np.ndarray) -> np.ndarray:
-    """The row of ``onto`` that each frame is aligned with: ``(frames,)``, never decreasing.
-
-    ``onto`` is first resampled to as many rows as frames, so that an even pace costs nothing. The path
-    may begin and end anywhere in it, because a recording may be cut off.
-    """
+    """The row of ``onto`` for each frame: ``(frames,)``, never decreasing. An even pace costs nothing, and
+    the path may begin and end anywhere in ``onto``, because a recording may be cut off."""
     import librosa
     from scipy.spatial.distance import cdist
 
@@ -78,10 +69,8 @@ def smoothed_means(frames: np.ndarray, group: np.ndarray, prior: np.ndarray) -> 
 def text_means(
     clips: list[np.ndarray], states: list[np.ndarray], texts: list[str], readings: dict[str, Reading]
 ) -> dict[str, np.ndarray]:
-    """Mean frame of each state of each text, ``(states, 26)``; of a rare one, near its phone's overall mean.
-
-    Each of ``clips`` ``(frames, 26)`` has ``states`` ``(frames,)`` of its text.
-    """
+    """Mean frame of each state of each text, ``(states, 26)``, over clips ``(frames, 26)`` with their texts
+    and states ``(frames,)``; of a rare state, near its phone's overall mean."""
     _, phone = np.unique(np.concatenate([text.names for text in readings.values()]), return_inverse=True)
     kinds = (HALVES * phone[:, None] + np.arange(HALVES)).ravel()  # (all phones, halves) -> (all states,)
     *ends, _ = np.cumsum([HALVES * len(text.names) for text in readings.values()])
@@ -137,25 +126,13 @@ def texts_of(table: pd.DataFrame, readings: dict[str, Reading], column: str) -> 
 def align(
     table: pd.DataFrame, readings: str | Path, *, text_column: str = "sentence", progress: bool = True
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Find when each phone of a known text is spoken in each clip.
+    """Find when each phone of a known text is spoken in each clip of a corpus. Accents are not used.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        A corpus (:func:`accentlib.read_corpus`). If it has splits, only training clips define the means.
-    readings : str or Path
-        Recordings of the texts: a folder, which has their ``phones.csv``, or one file in it.
-    text_column : str
-        The column that names the reading (its file without extension), if there are several.
-
-    Returns
-    -------
-    phones : pandas.DataFrame
-        As in ``phones.csv``: path, start and end (s), phone, position; and id where ids are not the paths.
-    problems : dict
-        What is wrong with each clip that could not be read, by id.
-
-    Raises InputError if a reading cannot be used, or no training clip can be read.
+    ``readings`` are recordings of the texts: a folder, which has their ``phones.csv``, or one file in it. If
+    there are several, ``text_column`` has the one of each clip (its file without extension). If the table
+    has splits, only training clips define the means. Returns the rows of ``phones.csv`` (start and end in s;
+    id where ids are not the paths), and what is wrong with each clip that could not be read, by id. Raises
+    InputError if a reading cannot be used, or no training clip can be read.
     """
     texts = read_readings(readings)
     names = texts_of(table, texts, text_column)

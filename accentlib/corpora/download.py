@@ -10,16 +10,12 @@ CACHE_VARIABLE = "ACCENTLIB_DATA"  # names the folder for downloads, instead of 
 
 
 def fetch(name: str, archives: dict[str, str | None], *, about: str) -> Path:
-    """Download and unpack the archives that are not in the cache yet; return their folder.
-
-    ``archives`` maps URLs to sha256 sums (None if unknown); ``about`` is printed first (title, licence).
-    """
+    """Print ``about``, get and unpack missing ``archives`` (URL: sha256 or None), and return their folder."""
     try:
         import pooch
         import requests  # noqa: F401  for resumed
     except ImportError:
-        hint = "pip install 'accentlib[download]'"
-        raise InputError(f"downloading needs pooch and requests: {hint}") from None
+        raise InputError("downloading needs pooch and requests: pip install 'accentlib[download]'") from None
     folder = Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("accentlib")) / name
     pooch.get_logger().setLevel("WARNING")
     print(f"{about}\nkept in {folder}", file=sys.stderr)

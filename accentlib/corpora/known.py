@@ -36,17 +36,13 @@ KNOWN = {name: KnownCorpus(**facts) for name, facts in _TABLE.items()}
 
 
 def read_known(name: str, folder: str | Path | None = None, **columns: str) -> "pd.DataFrame":
-    """List the clips of a known corpus, in a table like that of :func:`accentlib.from_folder`.
+    """List the clips of a corpus in ``KNOWN``, as :func:`accentlib.from_folder` does. Without ``folder`` it
+    is downloaded, if that needs no account. ``accent_column`` is one of ``columns`` if a corpus has several
+    accent labels. Raises InputError if the corpus is not available."""
+    import pandas as pd
 
-    Parameters
-    ----------
-    name : str
-        A key of ``KNOWN``.
-    folder : str or Path, optional
-        The unpacked corpus; by default it is downloaded, if that needs no account.
-    **columns
-        ``accent_column``, for a corpus with several.
-    """
+    from . import download, layouts
+
     if name not in KNOWN:
         raise InputError(f"no known corpus {name!r}; known are {', '.join(KNOWN)}")
     corpus = KNOWN[name]
@@ -54,15 +50,9 @@ def read_known(name: str, folder: str | Path | None = None, **columns: str) -> "
         how = f"get it {corpus.how_to_get}; licence: {corpus.licence}; then give its folder"
         raise InputError(f"{corpus.title} cannot be downloaded from here: {how}")
     if folder is None:
-        from .download import fetch
-
-        folder = fetch(name, corpus.archives, about=corpus.note)
+        folder = download.fetch(name, corpus.archives, about=corpus.note)
     if not Path(folder).is_dir():
         raise InputError(f"{folder}: no such folder")
-    import pandas as pd
-
-    from . import layouts
-
     listing = pd.DataFrame(getattr(layouts, name.replace("-", "_"))(Path(folder), **columns))
     if not len(listing):
         raise InputError(f"{folder}: no clips of {corpus.title} in it; it should hold {corpus.layout}")

@@ -41,10 +41,7 @@ def speech_accent_archive(folder: Path, *, accent_column: str = "native_language
 
 
 def common_voice(folder: Path, *, accent_column: str = "") -> pd.DataFrame:
-    """One language: ``clips/`` and ``train.tsv``, ``dev.tsv``, ``test.tsv`` (otherwise ``validated.tsv``).
-
-    The three tables share no speaker, but lack most validated clips; for all, use :func:`from_table`.
-    """
+    """One language: ``clips/``, and train, dev and ``test.tsv`` (few clips), or else ``validated.tsv``."""
     files = [folder / f"{name}.tsv" for name in ("train", "dev", "test")]
     if not all(file.is_file() for file in files):
         files = [folder / "validated.tsv"]
@@ -56,9 +53,8 @@ def common_voice(folder: Path, *, accent_column: str = "") -> pd.DataFrame:
     if column not in table:
         raise InputError(f"{folder}: no column {column!r}; the tables have {', '.join(table.columns)}")
     table["path"] = [str((folder / "clips" / name).absolute()) for name in table["path"]]
-    table["problem"] = (table[column].str.strip() == "").map(
-        {True: f"its speaker gave no {column}", False: ""}
-    )
+    blank = table[column].str.strip() == ""
+    table["problem"] = blank.map({True: f"its speaker gave no {column}", False: ""})
     names = {column: "accent", "client_id": "speaker", "sentence": "text"}
     others = [name for name in ("gender", "age") if name in table]
     return table[["path", *names, *others, "split", "problem"]].rename(columns=names)
@@ -67,9 +63,8 @@ def common_voice(folder: Path, *, accent_column: str = "") -> pd.DataFrame:
 def vctk(folder: Path) -> Iterator[dict]:
     """``speaker-info.txt``, ``wav48_silence_trimmed/p225/p225_001_mic1.flac`` (0.92) or ``wav48/`` (0.80)."""
     info = below(folder, "speaker-info.txt")
-    lines = info.read_text(encoding="utf-8", errors="replace").splitlines()[1:]
-    table = [[*line.split(None, 4), ""] for line in lines]  # name, age, sex, accent, and perhaps a region
-    table = [fields for fields in table if len(fields) > 4]
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines()[1:]  # name, age, sex, ...
+    table = [fields for line in lines if len(fields := [*line.split(None, 4), ""]) > 4]
     speakers = {name if name[0] in "ps" else f"p{name}": more[:3] for name, _, *more in table}
     for path in sorted(below(info.parent, "wav48_silence_trimmed", "wav48").glob("*/*")):
         if path.suffix.lower() in (".flac", ".wav") and not path.stem.endswith("_mic2"):

@@ -26,19 +26,13 @@ def make_corpus(
     ``output`` receives ``manifest.csv``, ``report.json`` and, with a ``note`` to print beside every result,
     ``NOTE.txt``; speakers of an earlier version keep their splits. Left out are clips below ``min_seconds``,
     accents with fewer than ``min_speakers``, and, with ``accent_names`` (label to name), all other accents.
-
-    Returns
-    -------
-    table, report : pandas.DataFrame, dict
-        The corpus with absolute paths; the content of ``report.json``: what was found, left out, and why.
-
-    Raises InputError if no file is usable, or ``output`` has a manifest or report from elsewhere.
+    Returns the corpus with absolute paths, and the report: what was found, left out, and why. Raises
+    InputError if no file is usable, or ``output`` has a manifest or report from elsewhere.
     """
     manifest, report_file = Path(output) / "manifest.csv", Path(output) / "report.json"
     ours = report_file.is_file() and b'"left_out_because"' in report_file.read_bytes()
-    for file in (report_file, manifest):
-        if file.is_file() and not ours:
-            raise InputError(f"{file} was not made by this command; name another --output")
+    if not ours and (found := [file for file in (report_file, manifest) if file.is_file()]):
+        raise InputError(f"{found[0]} was not made by this command; name another --output")
     table, spellings = survey(listing, min_seconds, min_speakers, accent_names)
     kept, few = table[table["problem"] == ""], ""
     earlier = read_table(manifest) if manifest.is_file() else pd.DataFrame()
@@ -78,11 +72,7 @@ def _write(table: pd.DataFrame, manifest: Path, *, over: bool = True) -> None:
 
 
 def assign(kept: pd.DataFrame, seed: int, earlier: Mapping[str, str]) -> tuple[pd.Series | None, str]:
-    """The split of each row (None if an accent has too few speakers), and a sentence about its origin.
-
-    It is the corpus's own if that is complete and speaker-disjoint (without validation, training speakers
-    validate). Otherwise all speakers are assigned, those with ``earlier`` splits to these.
-    """
+    """The split of each row (its own, or made from the seed and earlier ones; or None), and its origin."""
     own, refused = kept.get("split"), ""
     parts = set() if own is None else set(own.dropna())
     try:
@@ -110,9 +100,8 @@ def assign(kept: pd.DataFrame, seed: int, earlier: Mapping[str, str]) -> tuple[p
 
 def report_text(report: dict) -> str:
     """A report as text, with the first files of each kind."""
-    speakers = counted(report["speakers"], "speaker")
-    kept = f"{report['kept']} kept ({report['minutes']:.1f} min, {speakers}), {report['left_out']} left out"
-    lines = [f"{counted(report['files'], 'file')}: {kept}"]
+    size = f"{report['kept']} kept ({report['minutes']:.1f} min, {counted(report['speakers'], 'speaker')})"
+    lines = [f"{counted(report['files'], 'file')}: {size}, {report['left_out']} left out"]
     if report["accents"]:
         lines.append(report_table(report).to_string(float_format="{:.1f}".format))
     for name in ("sample_rates", "channels", "encodings"):

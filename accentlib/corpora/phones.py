@@ -24,18 +24,10 @@ def phones_file(folder: Path) -> Path:
 
 
 def read_phones(data: str | Path) -> pd.DataFrame:
-    """Read a table of phones.
+    """Read a table of phones, or the ``phones.csv`` in the folder of a corpus (or of its ``manifest.csv``).
 
-    Parameters
-    ----------
-    data : str or Path
-        The table, or a corpus (its folder or ``manifest.csv``) with ``phones.csv`` in its folder. Columns:
-        path, start and end (s), phone, position (in the text, from 0), optionally id (the clip's).
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns id (by default the path), path (absolute), start, end, phone, position, by id and start.
+    Its columns: path, start and end (s), phone, position (in the text, from 0), optionally id (the clip's).
+    Returns them by id (by default the path) and start; paths are absolute. Raises InputError if invalid.
     """
     file = Path(data)
     if file.is_dir() or file.name == "manifest.csv":
@@ -47,17 +39,15 @@ def read_phones(data: str | Path) -> pd.DataFrame:
     if missing := [column for column in COLUMNS[1:] if column not in table]:
         raise InputError(f"{file}: lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}")
     numbers = table[["start", "end", "position"]].apply(pd.to_numeric, errors="coerce").astype(float)
-    bad = np.argwhere(~(np.isfinite(numbers) & (numbers >= 0)).to_numpy())  # (places, 2): row and column
-    if len(bad):
+    if len(bad := np.argwhere(~((numbers >= 0) & (numbers < np.inf)).to_numpy())):  # (places, 2)
         row, name = bad[0][0], numbers.columns[bad[0][1]]
         raise InputError(f"{file}: line {row + 2}: {name} {table[name].iloc[row]!r} is not a number from 0")
-    backwards = np.flatnonzero(numbers["end"] <= numbers["start"])
-    if len(backwards):
+    if len(backwards := np.flatnonzero(numbers["end"] <= numbers["start"])):
         raise InputError(f"{file}: line {backwards[0] + 2} ends before it starts")
     table[numbers.columns] = numbers.astype({"position": int})
     table["path"] = [str((file.parent / path).absolute()) for path in table["path"]]
-    table = table.assign(id=clip_ids(table))[list(COLUMNS)]
-    return table.sort_values(["id", "start"], kind="stable", ignore_index=True)
+    table["id"] = clip_ids(table)
+    return table[list(COLUMNS)].sort_values(["id", "start"], kind="stable", ignore_index=True)
 
 
 def wanted_phones(data: str | Path, config: Config, phones: str | Path | None = None) -> pd.DataFrame | None:
@@ -66,20 +56,8 @@ def wanted_phones(data: str | Path, config: Config, phones: str | Path | None = 
 
 
 def cut_phones(table: pd.DataFrame, config: Config) -> pd.DataFrame:
-    """Move phones to where they are after ``config.trim_silence`` has cut the pauses.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From :func:`read_phones`: times in the files, s.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Times in what the features are computed from, s; phones within a pause are left out.
-
-    Raises InputError if a clip has no audio to find its pauses in.
-    """
+    """Move phones from their times in the files (s) to those after ``config.trim_silence`` cuts the pauses.
+    Phones in a pause are left out. Raises InputError if a clip has no audio to find its pauses in."""
     if not config.trim_silence:
         return table
     recordings = [part for _, part in table.groupby("path", sort=False)]
@@ -90,8 +68,7 @@ def cut_phones(table: pd.DataFrame, config: Config) -> pd.DataFrame:
 def _cut_recording(config: Config, phones: pd.DataFrame) -> pd.DataFrame:
     """:func:`cut_phones` for the phones of one recording; none if it cannot be decoded."""
     path, rate = phones["path"].iloc[0], config.sample_rate
-    audio = audio_beside(path)
-    if audio is None:
+    if (audio := audio_beside(path)) is None:
         raise InputError(f"trim_silence needs the audio beside {path}, to move its phones with the cut")
     try:
         wave = load_audio(audio, rate)
@@ -103,15 +80,8 @@ def _cut_recording(config: Config, phones: pd.DataFrame) -> pd.DataFrame:
 
 
 class FramePhones:
-    """The number of the phone in each frame of each clip.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From :func:`read_phones`: times in the files, s.
-    names : list of str, optional
-        The phones, in the order of their numbers; by default the table's, sorted. Others are UNKNOWN.
-    """
+    """The number of the phone in each frame of each clip, from a table of phones (:func:`read_phones`). The
+    numbers are places in ``names``, by default the table's phones, sorted; others are UNKNOWN."""
 
     def __init__(self, table: pd.DataFrame, config: Config, names: list[str] | None = None):
         self.names = sorted(set(table["phone"])) if names is None else list(names)

@@ -12,9 +12,7 @@ from ..files import read_table
 # Formats that telephones record and soundfile cannot read.
 FOREIGN_SUFFIXES = (".m4a", ".mp4", ".aac", ".wma", ".amr", ".3gp", ".webm", ".mka", ".ra")
 OWN_FILES = ("manifest.csv", "report.json", "NOTE.txt", "metadata.csv")
-SPLIT_NAMES = dict.fromkeys(("train", "training"), "train") | dict.fromkeys(
-    ("test", "testing", "eval"), "test"
-)
+SPLIT_NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test", "eval": "test"}
 SPLIT_NAMES |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation")
 NOT_AUDIO = "not an audio file"
 
@@ -24,14 +22,8 @@ def from_folder(folder: str | Path, *, accent_column: str = "", speaker_column: 
 
     Or any folder with a ``metadata.csv`` as Hugging Face's AudioFolder has it: ``file_name`` and labels,
     by default accent or label, and speaker or speaker_id. Or one of these in each of train, validation, test.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A listing: path (absolute), accent, speaker (or None) and problem (why it cannot be used, or "") of
-        each file, the split if folders name it, and the other columns of ``metadata.csv``.
-
-    Raises InputError if the folder is missing or has no audio, or its ``metadata.csv`` cannot be used.
+    Returns path (absolute), accent, speaker (or None) and problem (why it cannot be used, or "") of each
+    file, the split if folders name it, and the table's other columns. Raises InputError if there is no audio.
     """
     folder, columns = Path(folder), (accent_column, speaker_column)
     if not folder.is_dir():
@@ -57,10 +49,8 @@ def _rows(folder: Path, accent_column: str, speaker_column: str) -> list[dict]:
         listing = from_table(file, path_column="file_name", accent_column=accent, speaker_column=speaker)
         rows = listing.to_dict("records")
     listed = {row["path"] for row in rows}
-    for path in files_in(folder):
+    for path in (path for path in files_in(folder) if str(path.absolute()) not in listed):
         folders, suffix = path.relative_to(folder).parts[:-1], path.suffix.lower()
-        if str(path.absolute()) in listed:
-            continue
         problem = "not listed in metadata.csv" if listed else "not in the folder of an accent"
         if suffix in FOREIGN_SUFFIXES:
             problem = f"{suffix} files are not read; convert it to .wav or .flac"
@@ -93,13 +83,8 @@ def from_table(
 ) -> pd.DataFrame:  # fmt: skip
     """List the recordings of a CSV or TSV table, one per row; ``speaker_column=""`` if speakers are unknown.
 
-    Returns
-    -------
-    pandas.DataFrame
-        A listing (:func:`from_folder`) with the table's other columns, such as ``id``. The table's paths are
-        relative to ``audio_dir``, by default its folder; its split is optional.
-
-    Raises InputError if the table cannot be read, has no rows or lacks a column.
+    Paths are relative to ``audio_dir``, by default the table's folder. Returns a listing as
+    :func:`from_folder` does, with the other columns. Raises InputError if the table cannot be used.
     """
     table, base = read_table(file), Path(audio_dir or Path(file).parent)
     wanted = {"path": path_column, "accent": accent_column, "speaker": speaker_column}
@@ -111,10 +96,9 @@ def from_table(
         raise InputError(f"{file}: has no rows")
     listing = pd.DataFrame({name: table[column] if column else None for name, column in wanted.items()})
     others = [column for column in table if column not in (*wanted.values(), *wanted, "split", "problem")]
-    listing[others] = table[others]
+    listing = listing.join(table[others]).assign(problem="")
     if split_column in table:
         listing["split"] = table[split_column].str.strip().str.lower().map(SPLIT_NAMES)
-    listing["problem"] = ""
     for name in filter(wanted.get, wanted):
         listing.loc[listing[name].str.strip() == "", "problem"] = f"no {name} in {Path(file).name}"
     listing["path"] = [str((base / path.strip()).absolute()) for path in listing["path"]]

@@ -16,8 +16,7 @@ ABSENT = 1000  # a split without an accent counts as this many misplaced speaker
 
 def _draw(seed: int, speaker: str) -> float:
     """A number in [0, 1) that depends only on the seed and the speaker's name."""
-    digest = hashlib.sha256(f"{seed}\n{speaker}".encode()).digest()
-    return int.from_bytes(digest[:8]) / 2**64
+    return int.from_bytes(hashlib.sha256(f"{seed}\n{speaker}".encode()).digest()[:8]) / 2**64
 
 
 def split_by_speaker(
@@ -27,14 +26,8 @@ def split_by_speaker(
 
     Validation and test each get 12 to 28 % of an accent's speakers and at least one; failing that, at least
     one. The split of a speaker is drawn from the seed and the name alone, so it stays when others are added;
-    only a few move to satisfy this rule, unless ``assigned`` (speaker to split) names their split.
-
-    Returns
-    -------
-    pandas.Series
-        The split of each row of ``table``, which has columns accent and speaker.
-
-    Raises InputError if an accent has fewer than three speakers, or no split is found; ``name`` is the table.
+    only a few move to satisfy this rule, unless ``assigned`` (speaker to split) names their split. Returns
+    the split of each row. Raises InputError if an accent has fewer than three speakers, or no split is found.
     """
     accents = table.groupby("accent")["speaker"].unique().map(set).to_dict()
     accents_of = table.groupby("speaker")["accent"].unique().to_dict()
@@ -44,12 +37,10 @@ def split_by_speaker(
         advice = "at least 3 of each accent (merge accents, leave it out, or give a split column)"
         raise InputError(f"{name}: {few}; a speaker-disjoint split needs {advice}")
     kept = {speaker: split for speaker, split in (assigned or {}).items() if speaker in accents_of}
-    best = (float("inf"), 0, {})
+    best: tuple[float, dict[str, str]] = (float("inf"), {})
     for attempt in range(20):  # the first succeeds unless speakers have several accents
-        off, splits = _assign(accents, accents_of, seed + 1000 * attempt, kept)
-        best = min(best, (off, attempt, splits))
-        if not off:
-            break
+        if best[0] > 0:
+            best = min(best, _assign(accents, accents_of, seed + 1000 * attempt, kept), key=lambda of: of[0])
     if best[0] >= ABSENT:
         raise InputError(f"{name}: found no split with every accent in each part; give a split column")
     return table["speaker"].map(best[-1])
@@ -82,8 +73,7 @@ def _assign(accents: dict, accents_of: dict, seed: int, kept: dict) -> tuple[int
     smallest_first = sorted(accents, key=lambda accent: (len(accents[accent]), accent))
     while True:
         wrong = (accent for accent in smallest_first if _off(counts[accent]))
-        best = next(filter(None, (min(moves(accent), default=None) for accent in wrong)), None)
-        if best is None:
+        if not (best := next(filter(None, (min(moves(accent), default=None) for accent in wrong)), None)):
             return sum(map(_off, counts.values())), splits
         *_, speaker, split = best
         counts |= {accent: after(accent, speaker, split) for accent in accents_of[speaker]}
@@ -101,10 +91,7 @@ def few_speakers(table: pd.DataFrame) -> str:
 
 
 def assign_folds(table: pd.DataFrame, folds: int) -> pd.Series:
-    """Assign rows to folds (from 0), always the same: a speaker's rows to one, each accent evenly to all.
-
-    Raises InputError if an accent has too few speakers to train, validate and test on one in every fold.
-    """
+    """The fold (from 0) of each row, always the same: a speaker is in one, an accent evenly in all."""
     from sklearn.model_selection import StratifiedKFold
 
     if folds < 2:
@@ -135,10 +122,7 @@ def validation_rows(table: pd.DataFrame, seed: int = 0) -> pd.Series:
 
 
 def fold_splits(table: pd.DataFrame, fold: int, folds: int) -> pd.DataFrame:
-    """Split a corpus for one fold: test its speakers, validate on one in eight of the others.
-
-    Raises InputError if there is no such fold, or too few speakers for one of each accent in each split.
-    """
+    """Split a corpus for one fold: test its speakers, validate on one in eight of the others."""
     tested = assign_folds(table, folds) == fold
     if not tested.any():
         raise InputError(f"there is no fold {fold}; {folds} folds are numbered from 0 to {folds - 1}")
@@ -146,9 +130,7 @@ def fold_splits(table: pd.DataFrame, fold: int, folds: int) -> pd.DataFrame:
     split = pd.Series("train", table.index).mask(tested, "test").mask(validated, "validation")
     for part in SPLITS:
         if absent := sorted(set(table["accent"]) - set(table["accent"][split == part])):
-            why = (
-                "because speakers have several accents; try another number of folds, or leave the accent out"
-            )
+            why = "because speakers have several accents; try another number of folds, or leave it out"
             raise InputError(f"fold {fold}: no speaker of accent {absent[0]!r} is in the {part} split, {why}")
     return table.assign(split=split)
 

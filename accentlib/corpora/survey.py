@@ -21,15 +21,13 @@ AMOUNTS = ("speakers", "clips", "minutes")
 
 def examine(path: str) -> dict:
     """Decode and measure a file: EXAMINED (``content``: fingerprint of the samples), or only ``problem``."""
-    samples = runs = 0
-    energy, peak, low, high = 0.0, 0.0, np.inf, -np.inf
+    samples, runs, energy, peak, low, high = 0, 0.0, 0.0, 0.0, np.inf, -np.inf
     content = hashlib.blake2b(digest_size=16)
     try:
         for _, block in audio_blocks(path):
             mono, flat = block.mean(axis=1), np.abs(block) >= FULL_SCALE
             samples += len(block)
-            # three samples in a row: the top of the wave is cut off
-            runs += (flat[2:] & flat[1:-1] & flat[:-2]).sum() / block.shape[1]
+            runs += (flat[2:] & flat[1:-1] & flat[:-2]).sum() / block.shape[1]  # the top of a wave is cut off
             energy += np.square(mono, dtype=np.float64).sum()
             peak, low, high = max(peak, np.abs(block).max()), min(low, mono.min()), max(high, mono.max())
             content.update(block.tobytes())
@@ -42,9 +40,8 @@ def examine(path: str) -> dict:
     remark = "clipped" if runs / samples > 1e-4 else remark
     return {
         "seconds": samples / info.samplerate, "sample_rate": info.samplerate, "channels": info.channels,
-        "encoding": f"{info.format} {info.subtype}",
+        "encoding": f"{info.format} {info.subtype}", "content": f"{content.hexdigest()} {info.samplerate}",
         "remark": "beyond full scale" if peak > 2 else remark,  # integers written as floats
-        "content": f"{content.hexdigest()} at {info.samplerate} Hz",
     }  # fmt: skip
 
 
@@ -65,11 +62,7 @@ def one_spelling(labels: pd.Series) -> tuple[pd.Series, dict[str, list[str]]]:
 def survey(
     listing: pd.DataFrame, min_seconds: float, min_speakers: int, accent_names: dict[str, str] | None
 ) -> tuple[pd.DataFrame, dict]:
-    """Examine every file of a listing: add the columns of EXAMINED, and in ``problem`` why a row is left out.
-
-    Variants of a label get one spelling; the replaced ones are returned, too. With ``accent_names``, other
-    accents are left out. A file without a speaker is marked as ``unknown``, and gets a speaker of its own.
-    """
+    """Add EXAMINED, problem (or "") and unknown (speaker) to a listing; return replaced spellings, too."""
     table, spellings = listing.copy(), {}
 
     def leave_out(rows: pd.Series, problem: str) -> None:
@@ -122,8 +115,7 @@ def describe(table: pd.DataFrame, spellings: dict) -> dict:
         "files": len(table), "kept": len(kept), "left_out": len(left_out),
         "minutes": amounts(kept)["minutes"], "speakers": amounts(kept)["speakers"], "accents": accents,
         "sample_rates": {str(int(rate)): count for rate, count in counts["sample_rate"]},
-        "channels": {str(int(channels)): count for channels, count in counts["channels"]},
-        "encodings": dict(counts["encoding"]),
+        "channels": {str(int(n)): of for n, of in counts["channels"]}, "encodings": dict(counts["encoding"]),
         "remarks": {remark: list(rows["path"]) for remark, rows in kept.groupby("remark") if remark},
         "spellings": {name: variants for name, variants in spellings.items() if variants},
         "same_sound": [list(rows["path"]) for _, rows in table.groupby("content") if len(rows) > 1],
@@ -135,11 +127,9 @@ def describe(table: pd.DataFrame, spellings: dict) -> dict:
 def report_table(report: dict) -> pd.DataFrame:
     """Speakers, clips and minutes by accent (rows), in all and in each split (columns), of a report."""
     cells = {
-        (accent, part): {name: of[name] for name in AMOUNTS}
-        for accent, amounts in report["accents"].items()
-        for part, of in ({"all": amounts} | amounts).items()
-        if part in ("all", *SPLITS)
-    }
+        (accent, part): {name: of[name] for name in AMOUNTS} for accent, amounts in report["accents"].items()
+        for part, of in ({"all": amounts} | amounts).items() if part in ("all", *SPLITS)
+    }  # fmt: skip
     table = pd.DataFrame.from_dict(cells, orient="index").unstack(fill_value=0).swaplevel(axis=1)
     columns = [(part, name) for part in ("all", *SPLITS) for name in AMOUNTS if (part, name) in table]
     return table[columns].rename_axis("accent")
@@ -147,5 +137,4 @@ def report_table(report: dict) -> pd.DataFrame:
 
 def count_problems(report: dict) -> int:
     """The number of recordings that were left out; files that are not audio do not count."""
-    reasons = report["left_out_because"].items()
-    return sum(len(paths) for reason, paths in reasons if not reason.startswith(NOT_AUDIO))
+    return sum(len(of) for why, of in report["left_out_because"].items() if not why.startswith(NOT_AUDIO))

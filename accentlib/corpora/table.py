@@ -17,24 +17,15 @@ def read_corpus(data: str | Path, *, seed: int = 1234, split: bool = True) -> pd
 
     Its columns: path (absolute, or relative to the file), accent, speaker, and optionally split (train,
     validation, test; by default made from the seed) and id. ``split=False``: no split, one accent is enough.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The columns of the manifest, with absolute paths and a unique ``id`` (by default the path).
-
-    Raises InputError if the file is missing or unreadable, or not a corpus (:func:`check_corpus`).
+    Returns absolute paths and unique ids (by default the paths). Raises InputError if it is not a corpus.
     """
     manifest = Path(data) / "manifest.csv" if Path(data).is_dir() else Path(data)
     if not manifest.is_file():
-        raise InputError(
-            f"{manifest}: no such file; make it by `accentlib corpus from-folder` (or from-table)"
-        )
+        raise InputError(f"{manifest}: no such file; `accentlib corpus from-folder` (or from-table) makes it")
     table = read_table(manifest, separators=",")
     check_corpus(table, name=str(manifest), accents=2 if split else 1)
     table["path"] = [str((manifest.parent / path).absolute()) for path in table["path"]]
-    if "id" not in table:
-        table["id"] = table["path"]
+    table["id"] = table["id" if "id" in table else "path"]
     if split and "split" not in table:
         table["split"] = split_by_speaker(table, seed=seed, name=str(manifest))
         counts = ", ".join(f"{split} {of.nunique()}" for split, of in table.groupby("split")["speaker"])
@@ -43,15 +34,10 @@ def read_corpus(data: str | Path, *, seed: int = 1234, split: bool = True) -> pd
 
 
 def check_corpus(table: pd.DataFrame, *, name: str = "table", accents: int = 2) -> None:
-    """Raise InputError, starting with ``name``, if a table is not a corpus of at least ``accents`` accents.
-
-    Values must not be blank, ids (without ids: paths) must be unique, and each speaker must be in one split.
-    """
+    """Raise InputError, starting with ``name``, unless a table is a corpus of ``accents`` or more accents."""
     if missing := [column for column in COLUMNS if column not in table]:
-        it_has = (
-            f"it has {', '.join(table.columns)} (accentlib corpus from-table makes a corpus of any table)"
-        )
-        raise InputError(f"{name}: lacks the column {', '.join(missing)}; {it_has}")
+        it_has = f"{', '.join(table.columns)} (accentlib corpus from-table makes a corpus of any table)"
+        raise InputError(f"{name}: lacks the column {', '.join(missing)}; it has {it_has}")
     if not len(table):
         raise InputError(f"{name}: has no rows")
     for column in [*COLUMNS, *table.columns.intersection(["split", "id"])]:
