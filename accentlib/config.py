@@ -1,8 +1,7 @@
 """Every option in one frozen dataclass, with its unit and its default (the published trainer's).
 
 Flags are made of the same fields. ``ALIASES`` are spellings of the published trainer and of version 0.1,
-which flags, checkpoints and dicts may use.
-"""
+which flags, checkpoints and dicts may use."""
 
 import dataclasses
 import difflib

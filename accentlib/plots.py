@@ -41,13 +41,11 @@ def plot_log_mel(log_mels: np.ndarray, *, hop_seconds: float = 0.010, ax: Axes |
     return ax
 
 
-def plot_attention(
-    log_mels: np.ndarray, weights: np.ndarray, *, hop_seconds: float = 0.010, ax: Axes | None = None
-) -> Axes:
+def plot_attention(log_mels: np.ndarray, weights: np.ndarray, *, hop_seconds: float = 0.010,
+                   ax: Axes | None = None) -> Axes:  # fmt: skip
     """Attention ``(steps,)`` over a spectrogram ``(frames, mels)``: bright where it is high.
 
-    It is that of one head, or the mean of heads; a line shows it relative to even attention.
-    """
+    It is that of one head, or the mean of heads; a line shows it relative to even attention."""
     ax = plot_log_mel(log_mels, hop_seconds=hop_seconds, ax=ax)
     relative, seconds = weights * len(weights), len(log_mels) * hop_seconds
     frames = next(2**k for k in range(20) if -(-len(log_mels) // 2**k) == len(weights))
@@ -91,9 +89,8 @@ def plot_history(history: pd.DataFrame, *, chance: float | None = None, ax: Axes
     return ax
 
 
-def plot_confusion(
-    truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str], *, ax: Axes | None = None
-) -> Axes:
+def plot_confusion(truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str], *,
+                   ax: Axes | None = None) -> Axes:  # fmt: skip
     """Confusion matrix: the share of each accent's clips (row) that was predicted as each accent (column)."""
     from sklearn.metrics import confusion_matrix
 
@@ -111,13 +108,11 @@ def plot_confusion(
     return ax
 
 
-def plot_reliability(
-    before: pd.DataFrame, after: pd.DataFrame | None = None, *, ax: Axes | None = None
-) -> Axes:
+def plot_reliability(before: pd.DataFrame, after: pd.DataFrame | None = None, *,
+                     ax: Axes | None = None) -> Axes:  # fmt: skip
     """Accuracy over predicted probability: a point a bin, its area the clips in it.
 
-    Both tables are those of ``embeddings.metrics.reliability``, before and after calibration.
-    """
+    Both tables are those of ``embeddings.metrics.reliability``, before and after calibration."""
     ax = ax or plt.subplots(figsize=(4.2, 4.2))[1]
     ax.plot([0, 1], [0, 1], color="0.5", ls=":", lw=1, label="ideal")
     for table, name, colour in ((before, "before", COLOURS[1]), (after, "after", COLOURS[0])):
@@ -145,8 +140,7 @@ def label_phones(phones: pd.DataFrame, ax: Axes) -> Axes:
 def plot_phone_attention(table: pd.DataFrame, *, most: int = 12, ax: Axes | None = None) -> Axes:
     """The ``most`` most and least attended phones as bars; a line marks even attention.
 
-    ``table`` is :func:`accentlib.attention_by_phone`.
-    """
+    ``table`` is :func:`accentlib.attention_by_phone`."""
     shown = pd.concat([table.head(most), table.tail(most)]).drop_duplicates("phone")
     ax = ax or plt.subplots(figsize=(9, 3))[1]
     ax.bar(shown["phone"], shown["all"], color=[COLOURS[0] if x > 1 else "0.7" for x in shown["all"]])
@@ -155,13 +149,11 @@ def plot_phone_attention(table: pd.DataFrame, *, most: int = 12, ax: Axes | None
     return ax
 
 
-def project_tsne(
-    embeddings: np.ndarray, *, perplexity: float = 30.0, seed: int = 0
-) -> tuple[np.ndarray, str]:
+def project_tsne(embeddings: np.ndarray, *, perplexity: float = 30.0,
+                 seed: int = 0) -> tuple[np.ndarray, str]:  # fmt: skip
     """t-SNE by cosine of at least four embeddings: points ``(clips, 2)``, and the caption that they need.
 
-    The perplexity is at most ``(clips - 1) / 3``.
-    """
+    The perplexity is at most ``(clips - 1) / 3``."""
     from sklearn.manifold import TSNE
 
     perplexity = min(perplexity, (len(embeddings) - 1) / 3)
@@ -175,8 +167,7 @@ def place_beside(embeddings: np.ndarray, points: np.ndarray, new: np.ndarray) ->
     """Places of new embeddings ``(new, embedding)`` on a map drawn without them: ``(new, 2)``.
 
     t-SNE cannot place new points. Each goes to the medoid of its five nearest neighbours by cosine; their
-    mean could lie among points unlike it.
-    """
+    mean could lie among points unlike it."""
     from sklearn.neighbors import NearestNeighbors
 
     search = NearestNeighbors(n_neighbors=min(5, len(points)), metric="cosine")
@@ -200,10 +191,8 @@ def project_pca(embeddings: np.ndarray) -> tuple[np.ndarray, str]:
     return points, f"{caption}, {pca.explained_variance_ratio_.sum():.0%} of the variance"
 
 
-def plot_tsne(
-    points: np.ndarray, names: Sequence[str], *, caption: str = "", legend_title: str = "accent",
-    ax: Axes | None = None,
-) -> Axes:  # fmt: skip
+def plot_tsne(points: np.ndarray, names: Sequence[str], *, caption: str = "", legend_title: str = "accent",
+              ax: Axes | None = None) -> Axes:  # fmt: skip
     """Points ``(clips, 2)`` with a colour and a marker for each name, and the caption below."""
     ax = ax or plt.subplots(figsize=(7, 5.5))[1]
     kinds = sorted(set(names))
@@ -221,8 +210,7 @@ def plot_tsne(
 def plot_minutes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Minutes of each accent as a bar of pieces, one a speaker, coloured by split; their number at its end.
 
-    ``table`` is a corpus with a column ``seconds``, as :func:`accentlib.make_corpus` writes it.
-    """
+    ``table`` is a corpus with a column ``seconds``, as :func:`accentlib.make_corpus` writes it."""
     minutes = table.assign(minutes=table["seconds"].astype(float) / 60)
     amounts = minutes.groupby(["accent", "split", "speaker"])["minutes"].sum()
     accents = sorted(set(table["accent"]), reverse=True)
@@ -246,8 +234,7 @@ def plot_minutes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def plot_comparison(rows: pd.DataFrame, figure: str = "eer", *, ax: Axes | None = None) -> Axes:
     """One figure of a comparison of poolings: dots for seeds, bars for means, whiskers for the deviation.
 
-    ``rows`` are those of :func:`accentlib.compare`; a dotted line marks chance where it is in range.
-    """
+    ``rows`` are those of :func:`accentlib.compare`; a dotted line marks chance where it is in range."""
     ax = ax or plt.subplots(figsize=(5.5, 3.5))[1]
     names = list(dict.fromkeys(rows["pooling"]))
     for i, (name, colour) in enumerate(palette(names).items()):

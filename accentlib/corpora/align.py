@@ -66,9 +66,8 @@ def smoothed_means(frames: np.ndarray, group: np.ndarray, prior: np.ndarray) -> 
     return sums / (np.bincount(group, minlength=len(prior))[:, None] + PRIOR)
 
 
-def text_means(
-    clips: list[np.ndarray], states: list[np.ndarray], texts: list[str], readings: dict[str, Reading]
-) -> dict[str, np.ndarray]:
+def text_means(clips: list[np.ndarray], states: list[np.ndarray], texts: list[str],
+               readings: dict[str, Reading]) -> dict[str, np.ndarray]:  # fmt: skip
     """Mean frame of each state of each text, ``(states, 26)``, over clips ``(frames, 26)`` with their texts
     and states ``(frames,)``; of a rare state, near its phone's overall mean."""
     _, phone = np.unique(np.concatenate([text.names for text in readings.values()]), return_inverse=True)
@@ -123,17 +122,15 @@ def texts_of(table: pd.DataFrame, readings: dict[str, Reading], column: str) -> 
     return list(table[column])
 
 
-def align(
-    table: pd.DataFrame, readings: str | Path, *, text_column: str = "sentence", progress: bool = True
-) -> tuple[pd.DataFrame, dict[str, str]]:
+def align(table: pd.DataFrame, readings: str | Path, *, text_column: str = "sentence",
+          progress: bool = True) -> tuple[pd.DataFrame, dict[str, str]]:  # fmt: skip
     """Find when each phone of a known text is spoken in each clip of a corpus. Accents are not used.
 
     ``readings`` are recordings of the texts: a folder, which has their ``phones.csv``, or one file in it. If
     there are several, ``text_column`` has the one of each clip (its file without extension). If the table
     has splits, only training clips define the means. Returns the rows of ``phones.csv`` (start and end in s;
     id where ids are not the paths), and what is wrong with each clip that could not be read, by id. Raises
-    InputError if a reading cannot be used, or no training clip can be read.
-    """
+    InputError if a reading cannot be used, or no training clip can be read."""
     texts = read_readings(readings)
     names = texts_of(table, texts, text_column)
     ids, paths = clip_ids(table), list(table["path"])

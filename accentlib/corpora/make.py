@@ -27,8 +27,7 @@ def make_corpus(
     ``NOTE.txt``; speakers of an earlier version keep their splits. Left out are clips below ``min_seconds``,
     accents with fewer than ``min_speakers``, and, with ``accent_names`` (label to name), all other accents.
     Returns the corpus with absolute paths, and the report: what was found, left out, and why. Raises
-    InputError if no file is usable, or ``output`` has a manifest or report from elsewhere.
-    """
+    InputError if no file is usable, or ``output`` has a manifest or report from elsewhere."""
     manifest, report_file = Path(output) / "manifest.csv", Path(output) / "report.json"
     ours = report_file.is_file() and b'"left_out_because"' in report_file.read_bytes()
     if not ours and (found := [file for file in (report_file, manifest) if file.is_file()]):
@@ -128,8 +127,7 @@ def join_corpora(data: Sequence[str | Path], output: str | Path, *, seed: int = 
     """Join corpora from folders of different names, and add the column ``corpus`` with these names.
 
     Speakers and given ids start with the name, too. The splits are kept if all corpora have one, or else made
-    from the seed. Raises InputError if an input or the result is no corpus, or if two names are the same.
-    """
+    from the seed. Raises InputError if an input or the result is no corpus, or if two names are the same."""
     tables = {}
     for folder in map(Path, data):
         table = read_corpus(folder, split=False)

@@ -27,8 +27,7 @@ def read_phones(data: str | Path) -> pd.DataFrame:
     """Read a table of phones, or the ``phones.csv`` in the folder of a corpus (or of its ``manifest.csv``).
 
     Its columns: path, start and end (s), phone, position (in the text, from 0), optionally id (the clip's).
-    Returns them by id (by default the path) and start; paths are absolute. Raises InputError if invalid.
-    """
+    Returns them by id (by default the path) and start; paths are absolute. Raises InputError if invalid."""
     file = Path(data)
     if file.is_dir() or file.name == "manifest.csv":
         file = phones_file(file if file.is_dir() else file.parent)

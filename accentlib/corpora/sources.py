@@ -77,15 +77,13 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def from_table(
-    file: str | Path, *, path_column: str = "path", accent_column: str = "accent",
-    speaker_column: str = "speaker", split_column: str = "split", audio_dir: str | Path | None = None,
-) -> pd.DataFrame:  # fmt: skip
+def from_table(file: str | Path, *, path_column: str = "path", accent_column: str = "accent",
+               speaker_column: str = "speaker", split_column: str = "split",
+               audio_dir: str | Path | None = None) -> pd.DataFrame:  # fmt: skip
     """List the recordings of a CSV or TSV table, one per row; ``speaker_column=""`` if speakers are unknown.
 
     Paths are relative to ``audio_dir``, by default the table's folder. Returns a listing as
-    :func:`from_folder` does, with the other columns. Raises InputError if the table cannot be used.
-    """
+    :func:`from_folder` does, with the other columns. Raises InputError if the table cannot be used."""
     table, base = read_table(file), Path(audio_dir or Path(file).parent)
     wanted = {"path": path_column, "accent": accent_column, "speaker": speaker_column}
     for name, column in wanted.items():

@@ -19,9 +19,8 @@ def _draw(seed: int, speaker: str) -> float:
     return int.from_bytes(hashlib.sha256(f"{seed}\n{speaker}".encode()).digest()[:8]) / 2**64
 
 
-def split_by_speaker(
-    table: pd.DataFrame, *, seed: int = 1234, name: str = "table", assigned: Mapping[str, str] | None = None
-) -> pd.Series:
+def split_by_speaker(table: pd.DataFrame, *, seed: int = 1234, name: str = "table",
+                     assigned: Mapping[str, str] | None = None) -> pd.Series:  # fmt: skip
     """Assign each speaker to train, validation or test: about 60, 20 and 20 % of the speakers of each accent.
 
     Validation and test each get 12 to 28 % of an accent's speakers and at least one; failing that, at least
@@ -140,8 +139,7 @@ def leave_one_group_out(table: pd.DataFrame, column: str, *, seed: int = 1234) -
 
     All speakers of this group alone are tested. Those of several groups keep their split (by default one from
     the seed): test speakers are tested on this group, the others train or validate on the other groups.
-    Raises InputError if there is no such column, or if it has one value only.
-    """
+    Raises InputError if there is no such column, or if it has one value only."""
     if column not in table:
         raise InputError(f"the corpus has no column {column!r}; it has {', '.join(table.columns)}")
     groups = sorted(set(table[column]))

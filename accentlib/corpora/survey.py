@@ -59,9 +59,8 @@ def one_spelling(labels: pd.Series) -> tuple[pd.Series, dict[str, list[str]]]:
     return chosen, {name: sorted(set(of) - {name}) for name, of in groups.items() if len(of) > 1}
 
 
-def survey(
-    listing: pd.DataFrame, min_seconds: float, min_speakers: int, accent_names: dict[str, str] | None
-) -> tuple[pd.DataFrame, dict]:
+def survey(listing: pd.DataFrame, min_seconds: float, min_speakers: int,
+           accent_names: dict[str, str] | None) -> tuple[pd.DataFrame, dict]:  # fmt: skip
     """Add EXAMINED, problem (or "") and unknown (speaker) to a listing; return replaced spellings, too."""
     table, spellings = listing.copy(), {}
 

@@ -17,8 +17,7 @@ def read_corpus(data: str | Path, *, seed: int = 1234, split: bool = True) -> pd
 
     Its columns: path (absolute, or relative to the file), accent, speaker, and optionally split (train,
     validation, test; by default made from the seed) and id. ``split=False``: no split, one accent is enough.
-    Returns absolute paths and unique ids (by default the paths). Raises InputError if it is not a corpus.
-    """
+    Returns absolute paths and unique ids (by default the paths). Raises InputError if it is not a corpus."""
     manifest = Path(data) / "manifest.csv" if Path(data).is_dir() else Path(data)
     if not manifest.is_file():
         raise InputError(f"{manifest}: no such file; `accentlib corpus from-folder` (or from-table) makes it")

@@ -20,10 +20,8 @@ PROPOSED = "DoubleMHA"  # the paper's pooling, which the others are compared wit
 FIGURES = ["macro_f1", "balanced_accuracy", "eer"]
 
 
-def compare(
-    data: str | Path, config: Config, out_dir: str | Path, *, seeds: Sequence[int] = (1, 2, 3),
-    poolings: Sequence[str] = POOLINGS, progress: bool = True,
-) -> pd.DataFrame:  # fmt: skip
+def compare(data: str | Path, config: Config, out_dir: str | Path, *, seeds: Sequence[int] = (1, 2, 3),
+            poolings: Sequence[str] = POOLINGS, progress: bool = True) -> pd.DataFrame:  # fmt: skip
     """Train every pooling with every seed, all else as in ``config``; test all on the same unseen speakers.
 
     Parameters
@@ -34,8 +32,7 @@ def compare(
         Each sets the split (if the corpus has none), the initial weights and the order of clips.
 
     Returns those rows; ``eer`` is of all pairs of test clips by different speakers: same accent or not.
-    Raises InputError if ``out_dir`` holds a comparison of other data or another configuration.
-    """
+    Raises InputError if ``out_dir`` holds a comparison of other data or another configuration."""
     grid, rows, phones = Grid(out_dir, data, config, progress), pd.DataFrame(), wanted_phones(data, config)
     for seed in seeds:
         table = read_corpus(data, seed=seed)

@@ -28,11 +28,10 @@ NETWORK, READING = "network", "reading_lda"  # methods in predictions.csv; the o
 read_predictions = read_results  # reads predictions.csv
 
 
-def cross_validate(
-    data: str | Path, config: Config, out_dir: str | Path, *, folds: int = 5,
-    tested: Sequence[int] | None = None, seeds: Sequence[int] = (1,), readings: str | Path | None = None,
-    text_column: str = "sentence", final: bool = False, progress: bool = True,
-) -> tuple[pd.DataFrame, dict]:  # fmt: skip
+def cross_validate(data: str | Path, config: Config, out_dir: str | Path, *, folds: int = 5,
+                   tested: Sequence[int] | None = None, seeds: Sequence[int] = (1,),
+                   readings: str | Path | None = None, text_column: str = "sentence", final: bool = False,
+                   progress: bool = True) -> tuple[pd.DataFrame, dict]:  # fmt: skip
     """Train and test on every fold (or those ``tested``, from 0) with every seed, not on the corpus's split.
 
     Parameters
@@ -46,8 +45,7 @@ def cross_validate(
 
     Returns one row per prediction (of a clip or a whole recording, see ``unit``), with the network's
     probabilities before (``raw:``) and after (``p:``) calibration, and the figures of :func:`figures_of`.
-    Raises InputError if the configuration or the corpus cannot be used.
-    """
+    Raises InputError if the configuration or the corpus cannot be used."""
     if config.phone_weight and readings is None:
         raise InputError("phone_weight needs readings of the corpus's texts; give --readings")
     corpus = read_corpus(data, split=False)

@@ -21,10 +21,8 @@ from ..training.loop import Trainer, check_free, few_updates
 from .baselines import INTERVALS, baseline_clips, baselines, best_baseline, tested_on, worse_than
 
 
-def run(
-    data: str | Path, config: Config, out_dir: str | Path, *, phones: str | Path | None = None,
-    resume: bool = False, overwrite: bool = False,
-) -> dict:  # fmt: skip
+def run(data: str | Path, config: Config, out_dir: str | Path, *, phones: str | Path | None = None,
+        resume: bool = False, overwrite: bool = False) -> dict:  # fmt: skip
     """Train on a corpus, test on its unseen speakers, draw the pictures.
 
     Parameters
@@ -36,8 +34,7 @@ def run(
 
     Returns the content of ``metrics.json``: figures on the test split, chance, baselines,
     ``worse_than_baseline``, ``updates``, ``note`` (the corpus's) and ``problems`` (unusable files).
-    Raises InputError if ``out_dir`` holds a run, unless it is to ``resume`` or to ``overwrite``.
-    """
+    Raises InputError if ``out_dir`` holds a run, unless it is to ``resume`` or to ``overwrite``."""
     out_dir = Path(out_dir)
     if not (resume or overwrite):
         check_free(out_dir)

@@ -32,17 +32,14 @@ AUDIO_RATE = 16_000  # Hz
 COLOURED_BY = ("accent", "predicted", "speaker", "split", "correct")
 
 
-def accent_map(
-    model: AccentNet, table: pd.DataFrame, output: str | Path, *, title: str = "A map of accents",
-    note: str = "", megabytes: float = 25.0, seed: int = 0,
-) -> dict[str, str]:  # fmt: skip
+def accent_map(model: AccentNet, table: pd.DataFrame, output: str | Path, *, title: str = "A map of accents",
+               note: str = "", megabytes: float = 25.0, seed: int = 0) -> dict[str, str]:  # fmt: skip
     """Write a map of clips as one HTML file, which needs no network, with ``note`` below the map.
 
     ``table`` has the columns ``path``, ``accent``, ``speaker`` and, if there are any, ``split`` and ``id``.
     ``megabytes`` limits the page; further clips are played from their files, by a path relative to the page.
     Returns what is wrong with each unreadable clip, by id (the path if the table has no ids). Raises
-    InputError if Bokeh is missing or no clip could be read.
-    """
+    InputError if Bokeh is missing or no clip could be read."""
     if not util.find_spec("bokeh"):
         raise InputError("the map needs Bokeh: pip install 'accentlib[map]'")
     output, answers = Path(output), infer(model, table)

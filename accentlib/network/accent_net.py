@@ -36,8 +36,7 @@ class AccentNet(nn.Module):
     labels : list of str
         Accents; the position in the list is the class number.
     phones : sequence of str
-        Phones that the front end learns as a second task; often none.
-    """
+        Phones that the front end learns as a second task; often none."""
 
     def __init__(self, config: Config, labels: list[str], phones: Sequence[str] = ()):
         super().__init__()
@@ -88,15 +87,13 @@ class AccentNet(nn.Module):
         """Scaled cosines ``(batch, accents)``, without a margin."""
         return self(log_mels, lengths)[0]
 
-    def forward(
-        self, log_mels: Tensor, lengths: Lengths = None, targets: Tensor | None = None, *, step: int = 0,
-        class_weights: Tensor | None = None, phones: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+    def forward(self, log_mels: Tensor, lengths: Lengths = None, targets: Tensor | None = None, *,
+                step: int = 0, class_weights: Tensor | None = None,
+                phones: Tensor | None = None) -> tuple[Tensor, Tensor | None]:  # fmt: skip
         """Logits (scaled cosines, without a margin) ``(batch, accents)``, and the loss, None without targets.
 
         The loss is AM-Softmax's after ``step`` updates, weighted by ``class_weights`` ``(accents,)``. With
-        ``phones`` ``(batch, frames)``, ``phone_weight`` times :func:`phone_loss` is added.
-        """
+        ``phones`` ``(batch, frames)``, ``phone_weight`` times :func:`phone_loss` is added."""
         encoded, steps = self.encode(log_mels, lengths)
         cosines = self.cosines(self.pool(encoded, steps)[0])
         logits = self.am_softmax.scale * cosines

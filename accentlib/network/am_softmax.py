@@ -8,8 +8,7 @@ from torch import Tensor, nn
 class AMSoftmax(nn.Module):
     """Cross-entropy of scaled cosines, the true class handicapped by a margin: s and m of the paper.
 
-    With ``annealing`` the margin is ``m / (1 + alpha)``, where ``alpha = 1000 / (1 + 1e-4 step)^2``.
-    """
+    With ``annealing`` the margin is ``m / (1 + alpha)``, where ``alpha = 1000 / (1 + 1e-4 step)^2``."""
 
     def __init__(self, size: int, classes: int, scale: float, margin: float, annealing: bool = False):
         super().__init__()
@@ -34,8 +33,7 @@ def phone_loss(logits: Tensor, phones: Tensor, frames_a_step: int) -> Tensor:
     """Cross-entropy of phones, from logits ``(batch, steps, phones)`` and numbers ``(batch, frames)``.
 
     The target of a step is each phone's share of its frames. Negative numbers are unknown; steps without a
-    known phone do not count. That phones help accents: arXiv 2102.10233.
-    """
+    known phone do not count. That phones help accents: arXiv 2102.10233."""
     steps, classes = logits.shape[1:]
     phones = F.pad(phones, (0, steps * frames_a_step - phones.shape[1]), value=-1)
     known = (phones >= 0).unsqueeze(-1)

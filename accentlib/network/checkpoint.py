@@ -149,8 +149,7 @@ def load_model(path: str | Path = SHIPPED) -> AccentNet:
 
     ``path`` is a ``.pt`` of a run, a published ``.chkpt``, or, where no file has that name, a model of the
     package: ``real_speech`` (the default) or ``accents_mini``. Raises InputError if it is unreadable, or its
-    weights do not fit its configuration.
-    """
+    weights do not fit its configuration."""
     named = NAMED.get(str(path))
     content = _load_plain(named if named and not is_file(path) else Path(path))
     if (published := _published(content, path, training=False)) is not None:

@@ -1,8 +1,7 @@
 """Poolings: ``steps`` ``(batch, steps, size)`` to one vector, and the :class:`Weights` that made it.
 
 ``mask`` ``(batch, steps)`` is true where a step is speech and not padding. India, Safari and Hernando, Double
-Multi-Head Attention for Speaker Verification, arXiv 2007.13199.
-"""
+Multi-Head Attention for Speaker Verification, arXiv 2007.13199."""
 
 import math
 from typing import NamedTuple
@@ -54,8 +53,7 @@ class MultiHeadAttentionPooling(nn.Module):
 
     The vector of a step is cut into heads of ``size / heads`` values; head j weights step t with the softmax
     over t of ``h_tj . u_j / sqrt(heads)``. (The paper divides by the root of the head's size, the published
-    code by that of the number of heads. We follow the code, so that its weights mean the same here.)
-    """
+    code by that of the number of heads. We follow the code, so that its weights mean the same here.)"""
 
     def __init__(self, size: int, heads: int):
         super().__init__()
@@ -78,8 +76,7 @@ class DoubleMultiHeadAttentionPooling(nn.Module):
     """Attention over the steps in each head, then over the heads (section 3, eq. 4 to 6).
 
     Pools to ``(batch, size / heads)``. In training, each head is dropped with probability ``head_drop``
-    before the second softmax.
-    """
+    before the second softmax."""
 
     def __init__(self, size: int, heads: int, head_drop: float):
         super().__init__()
@@ -100,8 +97,7 @@ def dropped_heads(scores: Tensor, head_drop: float) -> Tensor:
     """Heads to drop, ``(batch, heads)`` bool: each with probability ``head_drop``, never all of a clip.
 
     Independent drops would sometimes drop every head (and softmax gives NaN). So their number is
-    ``head_drop * heads``, rounded up or down at random so that its mean is exact, at most ``heads - 1``.
-    """
+    ``head_drop * heads``, rounded up or down at random so that its mean is exact, at most ``heads - 1``."""
     batch, heads = scores.shape
     mean = min(head_drop * heads, heads - 1)
     count = torch.floor(mean + torch.rand(batch, 1, device=scores.device))  # (batch, 1)

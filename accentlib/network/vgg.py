@@ -11,8 +11,7 @@ class VGGBlock(nn.Module):
     """Two 3x3 convolutions with ReLU, then max pooling that halves frames and mels (rounded up).
 
     Padding is zeroed after each convolution: its bias would leak past an utterance's end, and back through
-    the next convolution. Batch norm, if any, follows the pooling, on a quarter of the values.
-    """
+    the next convolution. Batch norm, if any, follows the pooling, on a quarter of the values."""
 
     def __init__(self, in_channels: int, out_channels: int, batch_norm: bool):
         super().__init__()

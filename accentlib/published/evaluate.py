@@ -13,10 +13,8 @@ from ..network.accent_net import AccentNet
 from .lists import label_corpus
 
 
-def evaluate_labels(
-    model: AccentNet, labels_path: str | Path, data_dir: str | Path | None = None,
-    label_names: str | Path | None = None,
-) -> dict[str, Any]:  # fmt: skip
+def evaluate_labels(model: AccentNet, labels_path: str | Path, data_dir: str | Path | None = None,
+                    label_names: str | Path | None = None) -> dict[str, Any]:  # fmt: skip
     """Metrics of a model on a label file, as of :func:`accentlib.evaluate`, and problems of its files."""
     count = None if label_names else len(model.labels)
     table, _ = label_corpus(labels_path, None, data_dir, None, label_names, num_accents=count)
@@ -28,8 +26,7 @@ def score_pairs(model: AccentNet, pairs: pd.DataFrame) -> tuple[pd.DataFrame, di
     """Score pairs of utterances (:func:`accentlib.published.lists.read_pairs`) by their embeddings' cosines.
 
     Returns the readable pairs with a column score; eer, min_dcf (target prior 0.01) and numbers of pairs; and
-    what is wrong with each unreadable file. Raises InputError if no clients or no impostors are readable.
-    """
+    what is wrong with each unreadable file. Raises InputError if no clients or no impostors are readable."""
     answers = infer(model, list(dict.fromkeys([*pairs["a"], *pairs["b"]])))
     scored = pairs[pairs[["a", "b"]].isin(answers.ids).all(axis=1)].reset_index(drop=True)
     scored["score"] = table_scores(scored, answers.ids, answers.embeddings)

@@ -101,16 +101,14 @@ def read_label_names(path: str | Path) -> list[str]:
     return [names[str(label)] for label in range(len(table))]
 
 
-def label_corpus(
-    train_labels: str | Path, valid_labels: str | Path | None, train_data_dir: str | Path | None = None,
-    valid_data_dir: str | Path | None = None, label_names: str | Path | None = None, *,
-    num_accents: int | None = None,
-) -> tuple[pd.DataFrame, list[str]]:  # fmt: skip
+def label_corpus(train_labels: str | Path, valid_labels: str | Path | None,
+                 train_data_dir: str | Path | None = None, valid_data_dir: str | Path | None = None,
+                 label_names: str | Path | None = None, *,
+                 num_accents: int | None = None) -> tuple[pd.DataFrame, list[str]]:  # fmt: skip
     """Make a corpus (path, accent, split) and the list of its accents from label files.
 
     A line has a path without extension, a label 0..N-1, and -1 (not used). N is ``num_accents``, by default
-    the number of labels that occur in training. Nothing names speakers: one may be in both splits.
-    """
+    the number of labels that occur in training. Nothing names speakers: one may be in both splits."""
     files = {"train": (train_labels, train_data_dir), "validation": (valid_labels, valid_data_dir)}
     rows = []
     for split, (path, data_dir) in files.items():
@@ -145,9 +143,8 @@ def label_corpus(
     return table[["path", "accent", "split"]], accents
 
 
-def read_pairs(
-    clients: str | Path, impostors: str | Path, data_dir: str | Path | None = None, *, audio: bool = False
-) -> pd.DataFrame:
+def read_pairs(clients: str | Path, impostors: str | Path, data_dir: str | Path | None = None, *,
+               audio: bool = False) -> pd.DataFrame:  # fmt: skip
     """Read pairs of files that belong together (clients) or do not: a row of a, b, client (bool) for each."""
     rows = []
     for path, client in ((clients, True), (impostors, False)):

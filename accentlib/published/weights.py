@@ -48,8 +48,7 @@ def from_published(state_dict: Mapping[str, torch.Tensor | np.ndarray], settings
 
     ``settings`` has ``num_accents`` (number of classes) and published options (``kernel_size``, ...; by
     default the paper's). Without ``sample_rate``, each file keeps its own rate. Raises InputError if settings
-    are missing or out of range, or the weights do not fit them.
-    """
+    are missing or out of range, or the weights do not fit them."""
     classes = settings.get("num_accents", settings.get("num_spkrs"))  # the speaker version's name
     if not isinstance(classes, (int, np.integer)) or classes < 1:
         raise InputError(f"the settings need num_accents, the number of classes, not {classes!r}")
