@@ -11,9 +11,7 @@ import soundfile as sf
 from ..config import InputError
 from ..files import is_file
 
-AUDIO_SUFFIXES = (
-    ".wav", ".flac", ".ogg", ".opus", ".mp3", ".oga", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".sph",
-)  # fmt: skip
+AUDIO_SUFFIXES = tuple(".wav .flac .ogg .opus .mp3 .oga .aif .aiff .aifc .au .caf .w64 .sph".split())
 SILENCE = 1e-4  # amplitude below which a wave counts as silent (-80 dBFS)
 SILENT = f"silent (amplitude below {SILENCE})"
 BLOCK = 1 << 20  # samples decoded at once
@@ -27,9 +25,7 @@ NOT_FINITE = "contains samples that are not numbers (NaN or infinite)"
 def load_audio(path: str | Path, sample_rate: int) -> np.ndarray:
     """Read any file that soundfile reads, as a mono wave ``(samples,)``, float32 in [-1, 1].
 
-    It is resampled (soxr, high quality) to ``sample_rate`` Hz; 0 keeps the file's own rate. Raises InputError
-    if the file is missing, empty, not audio, truncated or silent.
-    """
+    It is resampled (soxr) to ``sample_rate`` Hz (0: not). Raises InputError if not audio, cut or silent."""
     return to_mono(*read_audio(path), sample_rate, name=str(path))
 
 
@@ -43,9 +39,7 @@ def read_audio(path: str | Path | BytesIO) -> tuple[np.ndarray, int]:
 
 def audio_blocks(path: str | Path | BytesIO) -> Iterator[tuple[int, np.ndarray]]:
     """Yield a file's rate (Hz) and next block ``(at most BLOCK samples, channels)``, float32 in [-1, 1].
-
-    Raises InputError if the file is missing, empty, not audio or (after its last block) truncated.
-    """
+    InputError if the file is missing, empty, not audio or (after its last block) truncated."""
     in_memory = isinstance(path, BytesIO)
     prefix = "" if in_memory else f"{path}: "
     if not in_memory and not is_file(path):
@@ -55,23 +49,21 @@ def audio_blocks(path: str | Path | BytesIO) -> Iterator[tuple[int, np.ndarray]]
     samples = 0
     try:
         with sf.SoundFile(path) as file:
-            if not RATES[0] <= file.samplerate <= RATES[1]:
-                rate = f"{file.samplerate} samples a second"
-                raise InputError(f"{prefix}its header says {rate}, which is not speech")
+            if not RATES[0] <= (rate := file.samplerate) <= RATES[1]:
+                raise InputError(f"{prefix}its header says {rate} samples a second, which is not speech")
             # Unused memory costs time, so ask for what is left; a header may promise too little.
             while len(block := file.read(min(BLOCK, max(1024, file.frames - samples)), "float32", True)):
                 if not np.isfinite(block).all():
                     raise InputError(prefix + NOT_FINITE)
                 samples += len(block)
-                yield file.samplerate, block
-            truncated = samples < file.frames or _is_cut_short(path, file)
+                yield rate, block
+            if samples < file.frames or _is_cut_short(path, file):
+                raise InputError(f"{prefix}truncated (the end of the file is missing)")
     except (sf.LibsndfileError, RuntimeError, OSError) as error:
         reason = str(error).rsplit(": ", 1)[-1].rstrip(".")
         if "does not exist" in reason:  # libsndfile's message for an MP3 without a frame
             reason = "Format not recognised"
         raise InputError(f"{prefix}not readable as audio, or damaged ({reason})") from None
-    if truncated:
-        raise InputError(f"{prefix}truncated (the end of the file is missing)")
     if not samples:
         raise InputError(f"{prefix}no samples in it")
 
@@ -88,11 +80,8 @@ def _is_cut_short(path: str | Path | BytesIO, audio: sf.SoundFile) -> bool:
 
 
 def as_wave(wave: Any, rate: Any) -> tuple[np.ndarray, int]:
-    """Check a wave in memory and its rate (Hz); give it as ``(samples[, channels])``, float32 in [-1, 1].
-
-    It is an array, tensor or list (its channels may come first) of floats in [-1, 1], int16, int32 or uint8.
-    Raises InputError for anything else, and for NaN or infinity.
-    """
+    """Check a wave in memory (its channels may come first) and its rate (Hz), or raise InputError.
+    Returns ``(samples[, channels])``, float32 in [-1, 1], and the rate."""
     if np.ndim(rate) or isinstance(rate, (str, bytes)) or rate is None:
         raise InputError(f"the sample rate is a {type(rate).__name__}; pass (wave, sample rate)")
     if not RATES[0] <= rate <= RATES[1]:
@@ -112,8 +101,7 @@ def as_wave(wave: Any, rate: Any) -> tuple[np.ndarray, int]:
         wave = wave.T  # (samples, channels)
     if not np.isfinite(wave).all():
         raise InputError(NOT_FINITE)
-    peak = np.abs(wave).max(initial=0)
-    if peak > LOUDEST:
+    if (peak := np.abs(wave).max(initial=0)) > LOUDEST:
         raise InputError(f"samples reach {peak:g}; scale them to [-1, 1] (16 bits: divide by 32768)")
     return wave.astype(np.float32), int(rate)
 
@@ -129,10 +117,7 @@ def native_rate(path: str | Path) -> int:
 
 
 def to_mono(wave: np.ndarray, rate: int, sample_rate: int, *, name: str = "") -> np.ndarray:
-    """Average the channels ``(samples[, channels])`` and resample (Hz; 0: not) to ``(samples,)``, float32.
-
-    Raises InputError, which begins with ``name``, if the wave is silent.
-    """
+    """Average the channels ``(samples[, channels])`` and resample (Hz; 0: not); InputError if silent."""
     wave = np.asarray(wave, dtype=np.float32)
     if wave.ndim == 2:
         wave = wave.mean(axis=1)

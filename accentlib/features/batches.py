@@ -7,10 +7,7 @@ import torch
 
 
 def pad(log_mels: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Pad arrays ``(frames, mels)`` with zeros: ``(batch, frames, mels)`` and lengths ``(batch,)``.
-
-    The lengths are None if nothing is padded: the network has nothing to mask.
-    """
+    """Pad with zeros to ``(batch, frames, mels)``; also lengths ``(batch,)``, or None: nothing to mask."""
     lengths = torch.tensor([len(x) for x in log_mels])
     padded = torch.zeros(len(log_mels), int(lengths.max()), log_mels[0].shape[1])
     for row, x in zip(padded, log_mels, strict=True):

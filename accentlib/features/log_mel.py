@@ -33,25 +33,22 @@ def _librosa():
     return librosa
 
 
-def log_mel(
-    wave: np.ndarray, sample_rate: int, n_fft: int = 512, *, n_mels: int = 80,
-    window_seconds: float = 0.025, hop_seconds: float = 0.010, preemphasis: float = 0.97,
-) -> np.ndarray:  # fmt: skip
+def log_mel(wave: np.ndarray, sample_rate: int, n_fft: int = 512, *, n_mels: int = 80,
+            window_seconds: float = 0.025, hop_seconds: float = 0.010,
+            preemphasis: float = 0.97) -> np.ndarray:  # fmt: skip
     """Log-mel spectrogram ``(frames, n_mels)``, float32, as the published extractor computes it.
 
     The wave is scaled to 16-bit values and pre-emphasised: ``y[n] = x[n] - preemphasis * x[n-1]``, and
     ``y[0] = (1 - preemphasis) * x[0]``. The magnitudes (not powers) of an STFT without centring, with Hamming
     windows, are summed in mel bands from 0 Hz to half the rate; the result is ``log(max(1, mel))``.
+    Raises InputError if the wave is shorter than n_fft samples, or the window longer.
 
     Parameters
     ----------
     wave : np.ndarray
         ``(samples,)`` in [-1, 1], at ``sample_rate`` Hz.
     n_fft : int
-        FFT size, samples (512 in the paper's code, 2048 in the accent fork).
-
-    Raises InputError if the wave is shorter than n_fft samples, or the window longer.
-    """
+        FFT size, samples (512 in the paper's code, 2048 in the accent fork)."""
     import scipy.fft
     from scipy.signal.windows import hamming
 
@@ -70,12 +67,10 @@ def log_mel(
     emphasised = np.multiply(wave, FULL_SCALE, dtype=np.float64)
     emphasised[1:] -= preemphasis * emphasised[:-1]
     emphasised[0] *= 1 - preemphasis
-
     left = (n_fft - length) // 2
     window = np.pad(hamming(length, sym=False), (left, n_fft - length - left))  # (n_fft,)
     frames = np.lib.stride_tricks.sliding_window_view(emphasised, n_fft)[::hop]  # (frames, n_fft)
-    mel = np.empty((len(frames), n_mels), np.float32)
-    filters = mel_filters(sample_rate, n_fft, n_mels)
+    filters, mel = mel_filters(sample_rate, n_fft, n_mels), np.empty((len(frames), n_mels), np.float32)
     for start in range(0, len(frames), AT_ONCE):
         part = slice(start, start + AT_ONCE)
         spectrum = scipy.fft.rfft(frames[part] * window)  # (frames, n_fft // 2 + 1)

@@ -19,14 +19,10 @@ PATIENCE = 60  # s to wait for a scheduler and its first worker
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
-def on_all_cores(
-    function: Callable, items: Sequence, *, progress: str | None = None, scheduler: str = "", many: int = 0
-) -> Iterator:
+def on_all_cores(function: Callable, items: Sequence, *, progress: str | None = None, scheduler: str = "",
+                 many: int = 0) -> Iterator:  # fmt: skip
     """Yield ``function(item)`` of each item, in order; from ``many`` items on, with one process per core.
-
-    ``progress`` is the label of a bar on stderr. ``scheduler`` is the address of a Dask scheduler to use,
-    ``tcp://HOST:8786``; its workers need accentlib and the same files. If one dies, another does its tasks.
-    """
+    ``scheduler`` is a Dask scheduler, ``tcp://HOST:8786``; its workers need accentlib and the same files."""
     if scheduler:
         results = _on_cluster(function, items, scheduler)
     elif len(items) >= (many or MANY):
@@ -67,11 +63,9 @@ def _on_cluster(function: Callable, items: Sequence, scheduler: str) -> Iterator
 
 
 def _in_order(submit: Callable, items: Sequence, cores: Callable, longest: int | None = None) -> Iterator:
-    """Yield results in order, with two tasks per core under way: results must not pile up in memory.
-
-    joblib's generator submits a task when another ends, not when its result is taken; on Dask it hangs if a
-    worker is killed (joblib 1.6). With three tasks, loky's queue overflows, and its thread fails at Ctrl-C.
-    """
+    """Yield results in order, with two tasks per core under way: results must not pile up in memory."""
+    # joblib's generator submits a task when another ends, not when its result is taken; on Dask it hangs if a
+    # worker is killed (joblib 1.6). With three tasks, loky's queue overflows, and its thread fails at Ctrl-C.
     waiting: deque = deque()
     for start in range(0, len(items), TOGETHER):
         waiting.append(submit(items[start : start + TOGETHER]))

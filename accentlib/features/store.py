@@ -5,7 +5,6 @@ import mmap
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from functools import partial
 from io import BytesIO
@@ -33,19 +32,18 @@ def clip_ids(table: pd.DataFrame) -> list[str]:
 class FeatureStore:
     """Log-mels, before normalisation, of the clips of a corpus, by id. Open one with :func:`open_store`.
 
-    Its folder has ``log_mel.npy``, ``(all frames, n_mels)``, which NumPy maps without copying, and the index
-    ``clips.jsonl``: a line with the feature options, then for each clip its id, file size, change time (ns),
-    first frame, number of frames, and problem. Both only grow: the last line of a clip counts.
-    """
+    Its folder has ``log_mel.npy``, ``(all frames, n_mels)``, and ``clips.jsonl``: a line with the feature
+    options, then for each clip its id, file size, change time (ns), first frame, number of frames, problem.
+    Both only grow: the last line of a clip counts."""
 
     def __init__(self, folder: Path, features: dict, clips: dict[str, list]):
         self.folder, self.n_mels, self._reads = folder, features["n_mels"], 0
         self.problems: dict[str, str] = {clip: entry[-1] for clip, entry in clips.items() if entry[-1]}
-        self._place = {clip: (entry[2], entry[3]) for clip, entry in clips.items() if not entry[-1]}
+        self._place = {clip: slice(e[2], e[2] + e[3]) for clip, e in clips.items() if not e[-1]}
         self._open()
 
     def _open(self) -> None:
-        rows = max(start + frames for start, frames in self._place.values())
+        rows = max(frames.stop for frames in self._place.values())
         with (self.folder / "log_mel.npy").open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._data = np.ndarray((rows, self.n_mels), np.float32, self._map, HEADER)
@@ -66,8 +64,7 @@ class FeatureStore:
         if self._reads % LET_GO == 0 and hasattr(self._map, "madvise"):  # not on Windows
             # Batch systems would count all pages ever read as this process's memory, and stop it.
             self._map.madvise(mmap.MADV_DONTNEED)
-        start, frames = self._place[clip]
-        return self._data[start : start + frames]
+        return self._data[self._place[clip]]
 
     def keep(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows of a corpus whose clips could be read."""
@@ -82,23 +79,13 @@ def try_log_mel(config: Config, path: str) -> np.ndarray | str:
         return str(error)
 
 
-def log_mels_of_files(
-    paths: list[str], config: Config, *, progress: str | None = None, scheduler: str = ""
-) -> Iterator[np.ndarray | str]:
-    """Yield log-mels (or an error message) of each file, in order, with :func:`on_all_cores`."""
-    return on_all_cores(partial(try_log_mel, config), paths, progress=progress, scheduler=scheduler)
-
-
-def open_store(
-    table: pd.DataFrame, folder: str | Path, config: Config, *, scheduler: str = ""
-) -> FeatureStore:
+def open_store(table: pd.DataFrame, folder: str | Path, config: Config, *,
+               scheduler: str = "") -> FeatureStore:  # fmt: skip
     """Compute the features of new and changed clips of a corpus, and open its store.
 
-    A store in ``folder`` with features made with other options is replaced. ``config.sample_rate`` must be
-    set. ``scheduler`` is a Dask cluster (``features.parallel.on_all_cores``) that computes. The store's
-    ``problems`` are the error messages of unreadable files, by clip id.
-    Raises InputError if no file could be read.
-    """
+    A store in ``folder`` that was made with other options is replaced. ``config.sample_rate`` must be set.
+    ``scheduler`` is a Dask cluster (``features.parallel.on_all_cores``). The store's ``problems`` are error
+    messages, by clip id. Raises InputError if no file could be read."""
     folder, features = Path(folder), made_with(config)
     paths = dict(zip(clip_ids(table), table["path"], strict=True))  # a label file may repeat a clip
     stamps = {clip: file_stamp(path) for clip, path in paths.items()}
@@ -133,12 +120,12 @@ def _add_clips(folder: Path, paths: dict, stamps: dict, config: Config, schedule
     rows = max((entry[2] + entry[3] for entry in clips.values()), default=0)
     os.truncate(data_file, HEADER + rows * 4 * config.n_mels)
     missing = [clip for clip, stamp in stamps.items() if clips.get(clip, [])[:2] != stamp]
-    files = [paths[clip] for clip in missing]
+    files, work = [paths[clip] for clip in missing], partial(try_log_mel, config)
     with (
         naming(data_file),  # in the message of a full disk
         data_file.open("r+b") as data,
         index_file.open("a", encoding="utf-8", buffering=1) as index,
-        closing(log_mels_of_files(files, config, progress="features", scheduler=scheduler)) as results,
+        closing(on_all_cores(work, files, progress="features", scheduler=scheduler)) as results,
     ):
         data.seek(0, os.SEEK_END)
         for clip, result in zip(missing, results, strict=True):
@@ -156,9 +143,7 @@ def _add_clips(folder: Path, paths: dict, stamps: dict, config: Config, schedule
 
 def read_index(folder: Path, features: dict) -> tuple[dict[str, list], str]:
     """Size, change time, first frame, frames and problem of each clip, by id, and the text of these lines.
-
-    Both end before a line that is damaged or whose frames are missing, and are empty for other features.
-    """
+    Both end before a damaged line or missing frames, and are empty for other features."""
     try:
         header, *lines = (folder / "clips.jsonl").read_bytes().decode().splitlines(keepends=True)
         rows = ((folder / "log_mel.npy").stat().st_size - HEADER) // (4 * features["n_mels"])
@@ -198,10 +183,8 @@ def file_stamp(path: str | Path) -> list[int]:
 
 
 def corpus_sample_rate(paths: list[str]) -> int:
-    """The rate (Hz) to use for a corpus: 16 kHz, or 8 kHz if most of its recordings have less.
-
-    For feature files it is that of most of their audio; 0: unknown. Raises InputError if no file is readable.
-    """
+    """The rate (Hz) for a corpus: 16 kHz, or 8 kHz if most of its recordings have less.
+    For feature files it is that of most of their audio; 0: unknown. InputError if no file is readable."""
     from ..published.pickles import read_made  # only for a published feature file
 
     rates: Counter[tuple[bool, int]] = Counter()
@@ -222,9 +205,8 @@ def audio_beside(path: str) -> str | None:
     return path if path == stem else next((stem + end for end in AUDIO_SUFFIXES if is_file(stem + end)), None)
 
 
-def prepare(
-    table: pd.DataFrame, config: Config, folder: str | Path, *, scheduler: str = ""
-) -> tuple[Config, FeatureStore]:
+def prepare(table: pd.DataFrame, config: Config, folder: str | Path, *,
+            scheduler: str = "") -> tuple[Config, FeatureStore]:  # fmt: skip
     """Set a ``sample_rate`` of 0 by :func:`corpus_sample_rate`, and open the store (:func:`open_store`)."""
     if config.sample_rate == 0:
         config = config.replace(sample_rate=corpus_sample_rate(list(table["path"])))
