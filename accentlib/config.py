@@ -43,9 +43,8 @@ SPLITS = ("train", "validation", "test")
 VGG_BLOCKS = {"VGG3L": 3, "VGG4L": 4}
 SHORTEST_SLICE = 2.0  # s, the shortest batch of random_slicing
 SHORTEST_CLIP = 0.2  # s, the shortest clip that make_corpus keeps
-FEATURE_FIELDS = (
-    "sample_rate", "n_fft", "window_seconds", "hop_seconds", "n_mels", "preemphasis", "trim_silence"
-)  # fmt: skip
+FEATURE_FIELDS = ("sample_rate", "n_fft", "window_seconds", "hop_seconds", "n_mels", "preemphasis",
+                  "trim_silence")  # fmt: skip
 MODEL_FIELDS = ("front_end", "channels", "batch_norm", "pooling_method", "heads", "embedding_size")
 ALIASES = {
     "win_length": "window_seconds", "hop_length": "hop_seconds", "kernel_size": "channels",
@@ -225,8 +224,5 @@ REAL_SPEECH = LAPTOP | {
     "crop_seconds": 4.0, "evaluation_window": 4.0, "phone_weight": 10.0, "learning_rate": 2e-3,
     "max_epochs": 250, "validate_every": 250,
 }  # fmt: skip
-PRESETS = {
-    "paper": Config.paper, "accent_fork": Config.accent_fork,
-    "laptop": Config.laptop, "real_speech": Config.real_speech,
-}  # fmt: skip
+PRESETS = {name: getattr(Config, name) for name in ("paper", "accent_fork", "laptop", "real_speech")}
 FINETUNING = {"accent_fork": {"crop_seconds": 1.0}}  # a preset's own values for fine-tuning

@@ -31,7 +31,6 @@ def get_precision(name: str, device: torch.device) -> torch.dtype:
 
 def keep_freed_memory() -> None:
     """Make glibc keep freed blocks of up to 32 MB, which are needed again at once.
-
     It would return them to the system, which clears their pages: a fifth of a training step of 64 channels.
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):

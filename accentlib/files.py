@@ -19,9 +19,8 @@ SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # first bytes of .xlsx and 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path to write to (one of each process), and rename it to ``path`` on success.
-
-    Readers see the old file or the new one, never half of one, even if the writer is killed."""
+    """Give a temporary path to write to (one of each process), and rename it to ``path`` on success:
+    readers see the old file or the new one, never half of one, even if the writer is killed."""
     path = Path(path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with naming(path):
@@ -76,7 +75,6 @@ def write_table(path: str | Path, table: "pd.DataFrame") -> None:
 
 def read_table(file: str | Path, *, separators: str = ",;\t|") -> "pd.DataFrame":
     """Read a CSV table of strings, separated by what its first line has most of; "NA" may be a name, too.
-
     Raises InputError if the file is missing or cannot be read."""
     import pandas as pd
 

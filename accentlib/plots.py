@@ -8,6 +8,11 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.metrics import confusion_matrix
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
 
 from .config import SPLITS, counted
 from .embeddings.metrics import NAMES
@@ -44,7 +49,6 @@ def plot_log_mel(log_mels: np.ndarray, *, hop_seconds: float = 0.010, ax: Axes |
 def plot_attention(log_mels: np.ndarray, weights: np.ndarray, *, hop_seconds: float = 0.010,
                    ax: Axes | None = None) -> Axes:  # fmt: skip
     """Attention ``(steps,)`` over a spectrogram ``(frames, mels)``: bright where it is high.
-
     It is that of one head, or the mean of heads; a line shows it relative to even attention."""
     ax = plot_log_mel(log_mels, hop_seconds=hop_seconds, ax=ax)
     relative, seconds = weights * len(weights), len(log_mels) * hop_seconds
@@ -92,16 +96,13 @@ def plot_history(history: pd.DataFrame, *, chance: float | None = None, ax: Axes
 def plot_confusion(truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str], *,
                    ax: Axes | None = None) -> Axes:  # fmt: skip
     """Confusion matrix: the share of each accent's clips (row) that was predicted as each accent (column)."""
-    from sklearn.metrics import confusion_matrix
-
     counts = confusion_matrix(truth, predicted, labels=list(labels))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     width = 1.5 + 0.6 * len(labels)
     ax = ax or plt.subplots(figsize=(width + 0.8, width))[1]
-    sns.heatmap(
-        shares, annot=True, fmt=".0%", cmap="Blues", vmin=0, vmax=1, square=True, cbar=False, ax=ax,
-        xticklabels=labels, yticklabels=labels, linewidths=0.5, annot_kws={"size": 9},
-    )  # fmt: skip
+    style = {"cmap": "Blues", "square": True, "cbar": False, "linewidths": 0.5, "annot_kws": {"size": 9}}
+    names = {"xticklabels": labels, "yticklabels": labels}
+    sns.heatmap(shares, annot=True, fmt=".0%", vmin=0, vmax=1, ax=ax, **names, **style)
     ax.set(xlabel="predicted accent", ylabel="true accent")
     ax.tick_params(axis="x", rotation=45)
     ax.tick_params(axis="y", rotation=0)
@@ -111,7 +112,6 @@ def plot_confusion(truth: Sequence[str], predicted: Sequence[str], labels: Seque
 def plot_reliability(before: pd.DataFrame, after: pd.DataFrame | None = None, *,
                      ax: Axes | None = None) -> Axes:  # fmt: skip
     """Accuracy over predicted probability: a point a bin, its area the clips in it.
-
     Both tables are those of ``embeddings.metrics.reliability``, before and after calibration."""
     ax = ax or plt.subplots(figsize=(4.2, 4.2))[1]
     ax.plot([0, 1], [0, 1], color="0.5", ls=":", lw=1, label="ideal")
@@ -130,16 +130,13 @@ def label_phones(phones: pd.DataFrame, ax: Axes) -> Axes:
     """Write the phones of a clip (rows of a phone table) above a plot over time, a line at each start."""
     for start, end, phone in phones[["start", "end", "phone"]].itertuples(index=False):
         ax.axvline(start, color="white", lw=0.4, alpha=0.6)
-        ax.text(
-            (start + end) / 2, 1.01, phone, transform=ax.get_xaxis_transform(), ha="center", va="bottom",
-            fontsize=8, clip_on=False,
-        )  # fmt: skip
+        middle, above = (start + end) / 2, ax.get_xaxis_transform()
+        ax.text(middle, 1.01, phone, transform=above, ha="center", va="bottom", fontsize=8, clip_on=False)
     return ax
 
 
 def plot_phone_attention(table: pd.DataFrame, *, most: int = 12, ax: Axes | None = None) -> Axes:
     """The ``most`` most and least attended phones as bars; a line marks even attention.
-
     ``table`` is :func:`accentlib.attention_by_phone`."""
     shown = pd.concat([table.head(most), table.tail(most)]).drop_duplicates("phone")
     ax = ax or plt.subplots(figsize=(9, 3))[1]
@@ -152,10 +149,7 @@ def plot_phone_attention(table: pd.DataFrame, *, most: int = 12, ax: Axes | None
 def project_tsne(embeddings: np.ndarray, *, perplexity: float = 30.0,
                  seed: int = 0) -> tuple[np.ndarray, str]:  # fmt: skip
     """t-SNE by cosine of at least four embeddings: points ``(clips, 2)``, and the caption that they need.
-
     The perplexity is at most ``(clips - 1) / 3``."""
-    from sklearn.manifold import TSNE
-
     perplexity = min(perplexity, (len(embeddings) - 1) / 3)
     tsne = TSNE(perplexity=perplexity, metric="cosine", init="random", random_state=seed)
     caption = f"one point = one clip; n = {len(embeddings)}, t-SNE, cosine"
@@ -165,11 +159,8 @@ def project_tsne(embeddings: np.ndarray, *, perplexity: float = 30.0,
 
 def place_beside(embeddings: np.ndarray, points: np.ndarray, new: np.ndarray) -> np.ndarray:
     """Places of new embeddings ``(new, embedding)`` on a map drawn without them: ``(new, 2)``.
-
     t-SNE cannot place new points. Each goes to the medoid of its five nearest neighbours by cosine; their
     mean could lie among points unlike it."""
-    from sklearn.neighbors import NearestNeighbors
-
     search = NearestNeighbors(n_neighbors=min(5, len(points)), metric="cosine")
     search.fit(embeddings.astype(np.float64))
     places = points[search.kneighbors(new.astype(np.float64), return_distance=False)]  # (new, 5, 2)
@@ -179,9 +170,6 @@ def place_beside(embeddings: np.ndarray, points: np.ndarray, new: np.ndarray) ->
 
 def project_pca(embeddings: np.ndarray) -> tuple[np.ndarray, str]:
     """First two principal components of embeddings scaled to length 1, ``(clips, 2)``, and a caption."""
-    from sklearn.decomposition import PCA
-    from sklearn.preprocessing import normalize
-
     caption, points = f"one point = one clip; n = {len(embeddings)}, PCA", np.zeros((len(embeddings), 2))
     vectors = normalize(embeddings.astype(np.float64))
     if not np.ptp(vectors, axis=0).any():  # one clip, or all alike
@@ -209,7 +197,6 @@ def plot_tsne(points: np.ndarray, names: Sequence[str], *, caption: str = "", le
 
 def plot_minutes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Minutes of each accent as a bar of pieces, one a speaker, coloured by split; their number at its end.
-
     ``table`` is a corpus with a column ``seconds``, as :func:`accentlib.make_corpus` writes it."""
     minutes = table.assign(minutes=table["seconds"].astype(float) / 60)
     amounts = minutes.groupby(["accent", "split", "speaker"])["minutes"].sum()
@@ -233,7 +220,6 @@ def plot_minutes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 def plot_comparison(rows: pd.DataFrame, figure: str = "eer", *, ax: Axes | None = None) -> Axes:
     """One figure of a comparison of poolings: dots for seeds, bars for means, whiskers for the deviation.
-
     ``rows`` are those of :func:`accentlib.compare`; a dotted line marks chance where it is in range."""
     ax = ax or plt.subplots(figsize=(5.5, 3.5))[1]
     names = list(dict.fromkeys(rows["pooling"]))

@@ -14,16 +14,12 @@ from ..corpora.known import KNOWN
 
 TABLE = tomllib.loads(Path(__file__).with_name("verbs.toml").read_text(encoding="utf-8"))
 GROUPS, IGNORED, FLAGS = TABLE["groups"], TABLE["ignored"], TABLE["flags"] | TABLE["ignored"]
-VERBS = TABLE["verbs"] | {
-    f"corpus {name}": {
-        "method": "corpus",
-        "text": f"{corpus.title}: {corpus.accent}. {corpus.licence}",
-        "note": f"to get it: {corpus.how_to_get}",
-        "example": f"unpacked/{name} --output corpus",
-        "flags": "SOURCE CORPUS" + " accent_column" * (name in ("common-voice", "speech-accent-archive")),
-    }
-    for name, corpus in KNOWN.items()
-}
+VERBS = TABLE["verbs"]
+for _name, _corpus in KNOWN.items():
+    _flags = "SOURCE CORPUS" + " accent_column" * (_name in ("common-voice", "speech-accent-archive"))
+    _texts = {"text": f"{_corpus.title}: {_corpus.accent}. {_corpus.licence}", "note": _corpus.how_to_get}
+    _example = f"unpacked/{_name} --output corpus"
+    VERBS[f"corpus {_name}"] = _texts | {"method": "corpus", "flags": _flags, "example": _example}
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):

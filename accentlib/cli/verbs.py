@@ -66,10 +66,8 @@ class Call(Namespace):
             return last
         newest = max(last.parent.glob("*.chkpt"), key=lambda path: path.stat().st_mtime_ns, default=None)
         if newest and self.data:
-            raise InputError(
-                f"{newest}: cannot continue with --data: its accents have numbers, not names; give"
-                " --train_labels_path, or take its weights by accentlib finetune --checkpoint"
-            )
+            way_out = "give --train_labels_path, or take its weights by accentlib finetune --checkpoint"
+            raise InputError(f"{newest}: its accents have numbers, not names as in --data; {way_out}")
         return newest
 
     def settings(self) -> tuple[Config, Path, Path | None]:

@@ -21,11 +21,10 @@ from ..features.store import clip_ids, prepare
 from ..files import replacing, write_table
 from ..network.checkpoint import save_checkpoint
 from .baselines import INTERVALS, classical_predictions, reading_predictions, tested_on, worse_than
-from .grid import Grid, read_results
+from .grid import Grid
 from .run import best_model, warnings_of
 
 NETWORK, READING = "network", "reading_lda"  # methods in predictions.csv; the others are simple baselines
-read_predictions = read_results  # reads predictions.csv
 
 
 def cross_validate(data: str | Path, config: Config, out_dir: str | Path, *, folds: int = 5,

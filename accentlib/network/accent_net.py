@@ -91,7 +91,6 @@ class AccentNet(nn.Module):
                 step: int = 0, class_weights: Tensor | None = None,
                 phones: Tensor | None = None) -> tuple[Tensor, Tensor | None]:  # fmt: skip
         """Logits (scaled cosines, without a margin) ``(batch, accents)``, and the loss, None without targets.
-
         The loss is AM-Softmax's after ``step`` updates, weighted by ``class_weights`` ``(accents,)``. With
         ``phones`` ``(batch, frames)``, ``phone_weight`` times :func:`phone_loss` is added."""
         encoded, steps = self.encode(log_mels, lengths)

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 class AMSoftmax(nn.Module):
     """Cross-entropy of scaled cosines, the true class handicapped by a margin: s and m of the paper.
-
     With ``annealing`` the margin is ``m / (1 + alpha)``, where ``alpha = 1000 / (1 + 1e-4 step)^2``."""
 
     def __init__(self, size: int, classes: int, scale: float, margin: float, annealing: bool = False):
@@ -31,7 +30,6 @@ class AMSoftmax(nn.Module):
 
 def phone_loss(logits: Tensor, phones: Tensor, frames_a_step: int) -> Tensor:
     """Cross-entropy of phones, from logits ``(batch, steps, phones)`` and numbers ``(batch, frames)``.
-
     The target of a step is each phone's share of its frames. Negative numbers are unknown; steps without a
     known phone do not count. That phones help accents: arXiv 2102.10233."""
     steps, classes = logits.shape[1:]

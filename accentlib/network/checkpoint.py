@@ -53,7 +53,6 @@ def load_weights(model: AccentNet, weights: dict[str, torch.Tensor], *, name: st
 
 def save_checkpoint(path: str | Path, model: AccentNet, training: dict[str, Any] | None = None) -> None:
     """Write a model, with calibration and fingerprints of its training clips, to one file.
-
     ``training`` is the state to resume from: optimizer, counters, random states, as plain types and tensors.
     """
     clips = None if model.trained_on is None else torch.tensor(sorted(model.trained_on))
@@ -146,7 +145,6 @@ def _load_plain(path: Path) -> dict[str, Any]:
 
 def load_model(path: str | Path = SHIPPED) -> AccentNet:
     """The model of a checkpoint, on the CPU and in evaluation mode.
-
     ``path`` is a ``.pt`` of a run, a published ``.chkpt``, or, where no file has that name, a model of the
     package: ``real_speech`` (the default) or ``accents_mini``. Raises InputError if it is unreadable, or its
     weights do not fit its configuration."""

@@ -50,7 +50,6 @@ class AttentionPooling(nn.Module):
 
 class MultiHeadAttentionPooling(nn.Module):
     """Each head attends over steps with a query of its own: ``(batch, size)`` (section 2.2, eq. 1 to 3).
-
     The vector of a step is cut into heads of ``size / heads`` values; head j weights step t with the softmax
     over t of ``h_tj . u_j / sqrt(heads)``. (The paper divides by the root of the head's size, the published
     code by that of the number of heads. We follow the code, so that its weights mean the same here.)"""
@@ -74,7 +73,6 @@ class MultiHeadAttentionPooling(nn.Module):
 
 class DoubleMultiHeadAttentionPooling(nn.Module):
     """Attention over the steps in each head, then over the heads (section 3, eq. 4 to 6).
-
     Pools to ``(batch, size / heads)``. In training, each head is dropped with probability ``head_drop``
     before the second softmax."""
 
@@ -95,7 +93,6 @@ class DoubleMultiHeadAttentionPooling(nn.Module):
 
 def dropped_heads(scores: Tensor, head_drop: float) -> Tensor:
     """Heads to drop, ``(batch, heads)`` bool: each with probability ``head_drop``, never all of a clip.
-
     Independent drops would sometimes drop every head (and softmax gives NaN). So their number is
     ``head_drop * heads``, rounded up or down at random so that its mean is exact, at most ``heads - 1``."""
     batch, heads = scores.shape
@@ -107,11 +104,9 @@ def dropped_heads(scores: Tensor, head_drop: float) -> Tensor:
 
 def make_pooling(config: Config) -> nn.Module:
     """The pooling of the configuration."""
-    size, heads = config.encoder_size, config.heads
-    poolings = {
-        "Statistics": lambda: StatisticsPooling(size),
-        "Attention": lambda: AttentionPooling(size),
-        "MHA": lambda: MultiHeadAttentionPooling(size, heads),
-        "DoubleMHA": lambda: DoubleMultiHeadAttentionPooling(size, heads, config.head_drop),
-    }
-    return poolings[config.pooling_method]()
+    size, method = config.encoder_size, config.pooling_method
+    if method in ("Statistics", "Attention"):
+        return StatisticsPooling(size) if method == "Statistics" else AttentionPooling(size)
+    if method == "MHA":
+        return MultiHeadAttentionPooling(size, config.heads)
+    return DoubleMultiHeadAttentionPooling(size, config.heads, config.head_drop)

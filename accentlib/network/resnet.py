@@ -36,7 +36,6 @@ class ResidualBlock(nn.Module):
 
 class ResNet34(nn.Module):
     """ResNet-34 (arXiv 1512.03385, table 1) that keeps frames apart and averages over mels.
-
     The published one averages over frames as well, which leaves nothing to attend to. Weights have its names.
     """
 

@@ -9,7 +9,6 @@ from .padding import Lengths, as_image, halved, zero_padding
 
 class VGGBlock(nn.Module):
     """Two 3x3 convolutions with ReLU, then max pooling that halves frames and mels (rounded up).
-
     Padding is zeroed after each convolution: its bias would leak past an utterance's end, and back through
     the next convolution. Batch norm, if any, follows the pooling, on a quarter of the values."""
 

@@ -132,9 +132,8 @@ class Trainer:
         content = read_training(path)
         if content["labels"] != self.model.labels:
             theirs, ours = (shown(", ".join(labels)) for labels in (content["labels"], self.model.labels))
-            raise InputError(
-                f"{path}: trained on the accents {theirs}; the corpus has {ours}; use `finetune`"
-            )
+            hint = "accentlib finetune --checkpoint trains it on others"
+            raise InputError(f"{path}: trained on the accents {theirs}; the corpus has {ours}; {hint}")
         self._load(self.evaluated, content["model"], trained_on(content), path)
         state, before = content["training"], Config.from_dict(content["config"])
         if state is None:

@@ -20,9 +20,9 @@ from accentlib.experiments.crossvalidate import (
     NETWORK,
     by_speaker,
     figures_of,
-    read_predictions,
     report_figures,
 )
+from accentlib.experiments.grid import read_results
 from accentlib.plots import plot_confusion, plot_reliability
 
 MODELS = Path(__file__).parents[2] / "accentlib" / "models"
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", required=True)
     arguments = parser.parse_args()
-    predictions = read_predictions(arguments.run / "predictions.csv")
+    predictions = read_results(arguments.run / "predictions.csv")
     labels = sorted(set(predictions["accent"]))
     network = predictions[predictions["method"] == NETWORK]
     speakers = pd.concat([by_speaker(own) for _, own in network.groupby("seed")])

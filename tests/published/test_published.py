@@ -191,7 +191,7 @@ def test_requeue_says_what_it_cannot_take_of_a_published_checkpoint(lists, corpu
         (
             ["run", *where],
             {},
-            "cannot continue with --data: its accents have numbers, not names; give --train_l",
+            "its accents have numbers, not names as in --data; give --train_l",
         ),
         (["train", *where], {}, "or take its weights by accentlib finetune --checkpoint"),
         (argv, {"step": None}, "step and epoch must be whole numbers, not None and 6"),
