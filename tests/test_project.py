@@ -21,6 +21,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+import accentlib
 from accentlib.corpora.table import read_corpus
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -72,6 +73,22 @@ def test_all_that_an_install_brings_is_pinned_and_runs_on_the_oldest_python():
             assert key[0] in exact, f"{key[0]} is not in constraints.txt"
             asked = SpecifierSet(found.metadata["Requires-Python"] or "")
             assert found.version != exact[key[0]] or "3.11.0" in asked, f"{key[0]} wants Python {asked}"
+
+
+def test_the_version_is_the_same_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == accentlib.__version__
+    assert f"\nversion: {accentlib.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"\n## {accentlib.__version__}\n" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_readme_is_one_page_and_its_links_lead_somewhere():
+    page = (ROOT / "README.md").read_text()
+    assert len(page.split()) <= 900
+    for readme in [ROOT / "README.md", *ROOT.glob("*/README.md"), *ROOT.glob("*/*/README.md")]:
+        for link in re.findall(r"\]\(([^)#]+)[^)]*\)|src=\"([^\"]+)\"", readme.read_text()):
+            target = link[0] or link[1]
+            assert target.startswith("http") or (readme.parent / target).exists(), f"{readme}: {target}"
 
 
 def test_the_manifest_is_the_one_that_was_made():
