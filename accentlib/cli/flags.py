@@ -39,9 +39,9 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 class Parser(argparse.ArgumentParser):
     """A parser whose help ends with an example, and that raises an InputError about a wrong call."""
 
-    def __init__(self, *args, example: str, **kwargs):
+    def __init__(self, *, example: str, **kwargs):
         epilog = f"Flags may have hyphens for underscores.\n\nexample:\n  accentlib {example}"
-        super().__init__(*args, epilog=epilog, formatter_class=Formatter, **kwargs)
+        super().__init__(epilog=epilog, formatter_class=Formatter, **kwargs)
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see {self.prog} --help")

@@ -6,6 +6,7 @@ import sys
 from argparse import Namespace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,7 @@ def log(text: str) -> None:
 class Call(Namespace):
     """One call of the command line: the arguments as attributes, and a method for each verb."""
 
-    resume = paths = train_labels_path = valid_clients = None  # of verbs without these flags
+    resume = paths = train_labels_path = valid_clients = None  # type: Any  # of verbs without these flags
 
     def picked(self, *names: str) -> dict:
         """The arguments of these names that are given or have a default."""
@@ -75,7 +76,7 @@ class Call(Namespace):
         lists = self.train_labels_path or self.paths
         self.check_source(self.data, lists)
         pairs_alone = self.valid_clients and not self.valid_labels_path  # as the published speaker version
-        values = {"criterion": "eer"} if pairs_alone else {}
+        values: dict[str, Any] = {"criterion": "eer"} if pairs_alone else {}
         if last := self.checkpoint_to_resume():
             from ..network.checkpoint import read_training
 
@@ -132,7 +133,7 @@ class Call(Namespace):
                 found = [file for file in files_in(path) if file.suffix.lower() in suffixes]
             if not found:
                 raise InputError(f"{name}: no audio files in it")
-            files += map(str, found)
+            files.extend([*map(str, found)])
         return files
 
     def corpus(self) -> int:
@@ -248,7 +249,7 @@ class Call(Namespace):
         self.check_source(self.data, self.FILE)
         if self.output and self.output.suffix.lower() in (".csv", ".tsv", ".txt", ".json"):
             raise InputError(f"{self.output}: embeddings are written as .npz; for text leave out --output")
-        clips = accentlib.read_corpus(self.data, split=False) if self.data else self.recordings()
+        clips: Any = accentlib.read_corpus(self.data, split=False) if self.data else self.recordings()
         answers = accentlib.infer(self.model(), clips, scheduler=self.scheduler)
         if not self.output:
             np.savetxt(sys.stdout, answers.embeddings, fmt="%.6g")

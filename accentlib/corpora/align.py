@@ -55,7 +55,7 @@ def warp(frames: np.ndarray, onto: np.ndarray) -> np.ndarray:
 
     rows = np.linspace(0, len(onto) - 1, len(frames)).round().astype(int)
     cost = cdist(frames, onto[rows]) / np.sqrt(frames.shape[1])
-    steps = {"step_sizes_sigma": STEPS, "weights_add": STEP_COSTS, "weights_mul": np.ones(3)}
+    steps: dict = {"step_sizes_sigma": STEPS, "weights_add": STEP_COSTS, "weights_mul": np.ones(3)}
     return rows[librosa.sequence.dtw(C=cost, **steps, subseq=True)[1][::-1, 1]]
 
 
@@ -140,11 +140,12 @@ def align(table: pd.DataFrame, readings: str | Path, *, text_column: str = "sent
     learned = [i for i in good if "split" not in table or table["split"].iloc[i] == "train"]
     if not learned:
         raise InputError(f"no training clip could be read: {next(iter(problems.values()), 'there is none')}")
+    spoken, said = [clips[i] for i in learned], [names[i] for i in learned]
     onto = {text: reading.frames for text, reading in texts.items()}
     for iteration in range(ITERATIONS + 1):
         states = {i: texts[names[i]].states[warp(clips[i], onto[names[i]])] for i in good}
         if iteration < ITERATIONS:
-            means = text_means(*([x[i] for i in learned] for x in (clips, states, names)), texts)
+            means = text_means(spoken, [states[i] for i in learned], said, texts)
             onto = {text: means[text][reading.states] for text, reading in texts.items()}
     aligned = [spans(states[i], texts[names[i]].names).assign(id=ids[i], path=paths[i]) for i in good]
     columns = list(COLUMNS if ids != paths else COLUMNS[1:])

@@ -107,7 +107,7 @@ def openslr83(folder: Path) -> Iterator[dict]:
 
 def timit(folder: Path) -> list[dict]:
     """``TRAIN/DR1/FCJF0/SA1.WAV``, in some copies in lower case, or with ``SA1.WAV.wav`` beside it."""
-    regions, rows = KNOWN["timit"].accent_of, {}
+    regions, rows = KNOWN["timit"].accent_of, dict[tuple[str, str], dict]()
     for path in sorted(folder.rglob("*"), key=lambda path: (-len(path.name), path)):
         *_, part, region, speaker, name = ["", "", "", *path.as_posix().upper().split("/")]
         if name.endswith(".WAV") and part in ("TRAIN", "TEST") and region in regions:

@@ -44,9 +44,9 @@ def _rows(folder: Path, accent_column: str, speaker_column: str) -> list[dict]:
     rows, file = [], folder / "metadata.csv"
     if file.is_file():
         names = read_table(file).columns
-        accent = accent_column or ("label" if "label" in names and "accent" not in names else "accent")
-        speaker = speaker_column or next((name for name in ("speaker", "speaker_id") if name in names), "")
-        listing = from_table(file, path_column="file_name", accent_column=accent, speaker_column=speaker)
+        accents = accent_column or ("label" if "label" in names and "accent" not in names else "accent")
+        speakers = speaker_column or next((name for name in ("speaker", "speaker_id") if name in names), "")
+        listing = from_table(file, path_column="file_name", accent_column=accents, speaker_column=speakers)
         rows = listing.to_dict("records")
     listed = {row["path"] for row in rows}
     for path in (path for path in files_in(folder) if str(path.absolute()) not in listed):

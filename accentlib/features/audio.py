@@ -40,11 +40,10 @@ def read_audio(path: str | Path | BytesIO) -> tuple[np.ndarray, int]:
 def audio_blocks(path: str | Path | BytesIO) -> Iterator[tuple[int, np.ndarray]]:
     """Yield a file's rate (Hz) and next block ``(at most BLOCK samples, channels)``, float32 in [-1, 1].
     InputError if the file is missing, empty, not audio or (after its last block) truncated."""
-    in_memory = isinstance(path, BytesIO)
-    prefix = "" if in_memory else f"{path}: "
-    if not in_memory and not is_file(path):
+    prefix = "" if isinstance(path, BytesIO) else f"{path}: "
+    if not isinstance(path, BytesIO) and not is_file(path):
         raise InputError(f"{prefix}no such file")
-    if (path.getbuffer().nbytes if in_memory else Path(path).stat().st_size) == 0:
+    if (path.getbuffer().nbytes if isinstance(path, BytesIO) else Path(path).stat().st_size) == 0:
         raise InputError(f"{prefix}empty file")
     samples = 0
     try:

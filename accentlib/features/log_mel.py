@@ -144,6 +144,6 @@ def file_log_mel(path: str | Path, config: Config) -> np.ndarray:
         raise InputError(f"{path}: {error}") from None
 
 
-def made_with(config: Config) -> dict[str, int | float]:
+def made_with(config: Config) -> dict:
     """The options of a configuration that features depend on."""
     return {name: getattr(config, name) for name in FEATURE_FIELDS}

@@ -2,7 +2,7 @@
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 
@@ -20,7 +20,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 
 def on_all_cores(function: Callable, items: Sequence, *, progress: str | None = None, scheduler: str = "",
-                 many: int = 0) -> Iterator:  # fmt: skip
+                 many: int = 0) -> Generator:  # fmt: skip
     """Yield ``function(item)`` of each item, in order; from ``many`` items on, with one process per core.
     ``scheduler`` is a Dask scheduler, ``tcp://HOST:8786``; its workers need accentlib and the same files."""
     if scheduler:

@@ -131,7 +131,7 @@ def _add_clips(folder: Path, paths: dict, stamps: dict, config: Config, schedule
         for clip, result in zip(missing, results, strict=True):
             problem, frames = (result, 0) if isinstance(result, str) else ("", len(result))
             if frames:
-                data.write(np.ascontiguousarray(result, np.float32))
+                data.write(np.ascontiguousarray(result, np.float32).data)
                 data.flush()  # before the line that promises it
             clips[clip] = [*stamps[clip], rows, frames, problem]
             index.write(json.dumps([clip, *clips[clip]]) + "\n")
