@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from io import BytesIO
 from numbers import Real
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,8 @@ from ..features.store import FeatureStore, clip_ids
 from ..network.accent_net import AccentNet, evaluating
 from ..network.pooling import Weights
 
-Clip = str | os.PathLike | bytes | BinaryIO | tuple[np.ndarray | torch.Tensor, int]  # wave and Hz
-Clips = Clip | Iterable[Clip] | pd.DataFrame
+Clip: TypeAlias = str | os.PathLike | bytes | BinaryIO | tuple[np.ndarray | torch.Tensor, int]  # wave and Hz
+Clips: TypeAlias = Clip | Iterable[Clip] | pd.DataFrame
 CHUNK = 512  # clips whose features are in memory at once
 
 
@@ -80,7 +80,7 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 
 def as_clips(clips: Clips) -> list[tuple[str, Clip]]:
     """Pair each clip with its id: a table's, else its path, else "clip 0". InputError if it is not a clip."""
-    ids = None
+    ids: Iterable[str] | None = None
     if isinstance(clips, pd.DataFrame):
         if "path" not in clips:
             raise InputError(f"the table has no column 'path'; it has {', '.join(map(str, clips.columns))}")
@@ -89,7 +89,7 @@ def as_clips(clips: Clips) -> list[tuple[str, Clip]]:
     numbers = isinstance(clips, np.ndarray) and clips.dtype.kind not in "OSUT"
     if fault and (numbers or isinstance(clips, (Mapping, torch.Tensor)) or not isinstance(clips, Iterable)):
         raise InputError(fault)
-    clips = list(clips) if fault else [clips]
+    clips = list(clips) if fault and isinstance(clips, Iterable) else [clips]
     for i, clip in enumerate(clips):
         if fault := _not_a_clip(clip):
             raise InputError(f"clip {i}: {fault}")
@@ -111,14 +111,15 @@ def clip_log_mel(clip_id: str, clip: Clip, config: Config) -> np.ndarray:
     """Log-mels ``(frames, mels)`` of a clip; raises InputError that names its file, or else its id."""
     if isinstance(clip, (str, os.PathLike)):
         return file_log_mel(str(clip), config)
+    content: Any = clip
     try:
-        if hasattr(clip, "read"):
-            if clip.seekable():
-                clip.seek(0)
-            clip = clip.read()
-        if isinstance(clip, str):
+        if hasattr(content, "read"):
+            if content.seekable():
+                content.seek(0)
+            content = content.read()
+        if isinstance(content, str):
             raise InputError("a text file; open the audio file in binary mode")
-        wave, rate = as_wave(*clip) if isinstance(clip, tuple) else read_audio(BytesIO(clip))
+        wave, rate = as_wave(*content) if isinstance(content, tuple) else read_audio(BytesIO(content))
         config = at_rate(config, rate)
         return wave_log_mel(to_mono(wave, rate, config.sample_rate), config)
     except InputError as error:
@@ -144,11 +145,11 @@ def infer(model: AccentNet, clips: Clips, *, store: FeatureStore | None = None,
     chunks = [clips[start : start + size] for start in range(0, len(clips), size)] or [[]]
     infer_chunk = partial(_infer_chunk, model, {} if store is None else store)
     parts = on_all_cores(infer_chunk, chunks, scheduler=scheduler) if scheduler else map(infer_chunk, chunks)
-    ids, problems, embeddings, logits = zip(*parts, strict=True)
-    ids = [clip_id for part in ids for clip_id in part]
+    readable, faults, embeddings, logits = zip(*parts, strict=True)
+    ids = [clip_id for part in readable for clip_id in part]
     probabilities = softmax(np.concatenate(logits), model.calibration.temperature)
     accents = [model.labels[i] for i in probabilities.argmax(axis=1)]
-    problems = {clip_id: problem for part in problems for clip_id, problem in part.items()}
+    problems = {clip_id: problem for part in faults for clip_id, problem in part.items()}
     return Answers(ids, accents, np.concatenate(embeddings), probabilities, problems)
 
 

@@ -1,6 +1,6 @@
 """Metrics: balanced accuracy with an interval over speakers, calibration error, EER, nearest neighbours."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ NAMES = dict(balanced_accuracy="balanced accuracy", macro_f1="macro F1", accurac
 BINS = 10  # of predicted probability, for the calibration error
 
 
-def classification_metrics(truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> dict:
+def classification_metrics(truth: Collection[str], predicted: Collection[str], labels: Sequence[str]) -> dict:
     """Balanced accuracy (mean recall of accents in ``truth``), macro F1, accuracy, chance (1 / accents)."""
     truth, predicted = np.asarray(truth), np.asarray(predicted)
     present = [label for label in labels if label in set(truth)]
@@ -24,13 +24,13 @@ def classification_metrics(truth: Sequence[str], predicted: Sequence[str], label
     return {name: float(value) for name, value in metrics.items()} | {"chance": 1 / len(present)}
 
 
-def corpus_metrics(table: pd.DataFrame, predicted: Sequence[str], labels: Sequence[str]) -> dict:
+def corpus_metrics(table: pd.DataFrame, predicted: Collection[str], labels: Sequence[str]) -> dict:
     """:func:`classification_metrics` of clips, :func:`speaker_interval`, and numbers of clips and speakers.
 
     Without speakers, ``speakers`` and ``interval`` are None. ``few_speakers`` is a warning, or empty."""
-    more = {"interval": None, "speakers": None, "clips": len(table), "few_speakers": ""}
+    more: dict = {"interval": None, "speakers": None, "clips": len(table), "few_speakers": ""}
     if "speaker" in table:
-        interval = speaker_interval(table["accent"].to_numpy(), predicted, table["speaker"])
+        interval = speaker_interval(table["accent"].to_numpy(), np.asarray(predicted), table["speaker"])
         more |= {"interval": [*interval], "speakers": int(table["speaker"].nunique())}
         more["few_speakers"] = few_speakers(table)
     return classification_metrics(table["accent"], predicted, labels) | more

@@ -122,7 +122,7 @@ class _Folds(Grid):
         clips, of_recording = cut_clips([self.store[clip] for clip in clip_ids(table)], self.config)
         cut = table.iloc[of_recording].assign(id=range(len(clips)))  # a clip's id is its number
         parts = []
-        for unit, log_mels, rows in (("clip", clips, cut), ("recording", self.store, table)):
+        for unit, log_mels, rows in (("clip", dict(enumerate(clips)), cut), ("recording", self.store, table)):
             train, test = (rows[rows["split"] == split] for split in ("train", "test"))
             predictions = classical_predictions(log_mels, train, test)
             if phones is not None and unit == "recording":

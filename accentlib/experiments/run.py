@@ -129,8 +129,8 @@ def draw(trainer: Trainer, model: AccentNet, test: pd.DataFrame, answers: Answer
 
     def save(name: str, title: str, ax: plt.Axes) -> None:
         ax.set_title(title + note, fontsize=11)
-        ax.figure.savefig(folder / f"{name}.png", dpi=150, bbox_inches="tight")
-        plt.close(ax.figure)
+        ax.figure.figure.savefig(folder / f"{name}.png", dpi=150, bbox_inches="tight")
+        plt.close(ax.figure.figure)  # of a SubFigure, its Figure
 
     with sns.axes_style("white"), sns.plotting_context("notebook"), plt.ioff():
         ax = plots.plot_history(pd.DataFrame(trainer.history), chance=chance)

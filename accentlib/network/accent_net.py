@@ -46,13 +46,13 @@ class AccentNet(nn.Module):
         size = config.embedding_size
         self.front_end = ResNet34(config) if config.front_end == "ResNet34" else VGG(config)
         self.pooling = make_pooling(config)
-        pooled_size: int = self.pooling.output_size  # type: ignore[assignment]  it is no module
+        pooled_size: int = self.pooling.output_size  # type: ignore[assignment]  # it is no module
         self.fc1, self.fc2 = nn.Linear(pooled_size, size), nn.Linear(size, size)
         self.norm, self.fc3 = nn.BatchNorm1d(size), nn.Linear(size, size)
         self.am_softmax = AMSoftmax(size, len(labels), config.scale, config.margin, config.annealing)
         if self.phones:
             self.phone_layer = nn.Linear(config.encoder_size, len(self.phones))
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  not in its stubs
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs
 
     def encode(self, log_mels: Tensor, lengths: Lengths = None) -> tuple[Tensor, Tensor]:
         """Output of the front end, ``(batch, steps, size)``, and the steps of each utterance ``(batch,)``."""

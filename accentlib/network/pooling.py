@@ -4,7 +4,7 @@
 Multi-Head Attention for Speaker Verification, arXiv 2007.13199."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,8 @@ from ..config import Config
 class Weights(NamedTuple):
     """Attention weights. Both are None for statistics; only double attention weights the heads."""
 
-    frames: Tensor | None = None  # (batch, steps, heads), sums to 1 over steps
-    heads: Tensor | None = None  # (batch, heads), sums to 1 over heads
+    frames: Any = None  # Tensor, or array of one clip: (batch, steps, heads), sums to 1 over steps
+    heads: Any = None  # (batch, heads), sums to 1 over heads
 
 
 class StatisticsPooling(nn.Module):
