@@ -43,7 +43,7 @@ def augment_wave(wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -
 
     kind = rng.integers(4)
     if kind == 1:
-        return pitch_shift(wave, sr=sample_rate, n_steps=rng.integers(-4, 4), bins_per_octave=16)
+        return pitch_shift(wave, sr=sample_rate, n_steps=int(rng.integers(-4, 4)), bins_per_octave=16)
     if kind == 2:
         return time_stretch(wave, rate=rng.uniform(0.7, 1.2))
     if kind == 3:
@@ -59,7 +59,7 @@ def training_window(log_mels: np.ndarray, rng: np.random.Generator, config: Conf
     tract = rng.uniform(1 - config.tract_range, 1 + config.tract_range)
     wanted = max(1, round(frames * speed))
     start = rng.integers(0, max(0, len(log_mels) - wanted) + 1)
-    window, phones = (x if x is None else x[start : start + wanted] for x in (log_mels, phones))
+    window, phones = log_mels[start:][:wanted], phones if phones is None else phones[start:][:wanted]
     if config.speed_range:
         window, positions = (x[:frames] for x in change_speed(window, speed))
         phones = phones if phones is None else phones[positions.round().astype(int)]

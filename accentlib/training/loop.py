@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -149,7 +149,7 @@ def writing(run: Trainer) -> Iterator:
         with replacing(run.out_dir / "config.pkl") as temporary:
             content = {**run.config.to_dict(), **run.sources, "labels": run.model.labels}
             temporary.write_bytes(pickle.dumps(content, protocol=2))
-        board = nullcontext()
+        board: AbstractContextManager = nullcontext()
         try:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -164,7 +164,7 @@ def writing(run: Trainer) -> Iterator:
 @contextmanager
 def stopping_between_updates() -> Iterator[list[int]]:
     """Yield a list that a first Ctrl-C (or SIGTERM, if that counts as one) fills; a second stops at once."""
-    asked, default = [], signal.default_int_handler
+    asked, default = list[int](), signal.default_int_handler
     # several processes would stop at different updates, and threads get no signals: there the first stops
     alone = world_size() == 1 and threading.current_thread() is threading.main_thread()
     kinds = [k for k in (signal.SIGINT, signal.SIGTERM) if alone and signal.getsignal(k) is default]

@@ -55,7 +55,7 @@ def parallel(model: nn.Module, config: Config) -> nn.Module:
         return model
     for norm in model.modules():
         if isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)):
-            norm.forward = partial(_normalise_together, norm)
+            vars(norm)["forward"] = partial(_normalise_together, norm)
     # A frozen front end has no gradients to wait for.
     return DistributedDataParallel(model, find_unused_parameters=config.freeze_epochs > 0)
 
@@ -70,9 +70,10 @@ def _normalise_together(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: torch.Tensor) 
     mean = sums[:-1] / (size := sums[-1].detach())
     centred = x - mean.view(shape)
     variance = all_reduce(centred.square().sum(dims)) / size
+    assert norm.momentum is not None
     with torch.no_grad():
-        norm.num_batches_tracked += 1
-        norm.running_mean.lerp_(mean, norm.momentum)
-        norm.running_var.lerp_(variance * size / (size - 1), norm.momentum)
+        norm.get_buffer("num_batches_tracked").add_(1)
+        norm.get_buffer("running_mean").lerp_(mean, norm.momentum)
+        norm.get_buffer("running_var").lerp_(variance * size / (size - 1), norm.momentum)
     scale = norm.weight * (variance + norm.eps).rsqrt()
     return (centred * scale.view(shape) + norm.bias.view(shape)).to(x.dtype)

@@ -83,7 +83,7 @@ class Trainer:
     @property
     def evaluated(self) -> AccentNet:
         """The model to validate and save: the averaged one if there is one."""
-        return self.model if self.averaged is None else self.averaged.module
+        return self.averaged.module if self.averaged else self.model  # type: ignore[return-value]  # a Module
 
     @property
     def exhausted(self) -> bool:
@@ -169,4 +169,4 @@ class Trainer:
         """Put weights into a model, and note the clips that they were trained on (None: unknown)."""
         load_weights(model, weights, name=str(path))
         own = self.model.trained_on
-        self.evaluated.trained_on = None if None in (clips, own) else own | clips
+        self.evaluated.trained_on = None if clips is None or own is None else own | clips

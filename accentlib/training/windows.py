@@ -44,7 +44,7 @@ class WindowDataset(Dataset):
 
     def augmented(self, path: str, rng: np.random.Generator, frames: int) -> np.ndarray:
         """Log-mels ``(frames or more, mels)`` of a random, augmented piece of a clip's wave."""
-        config, wave = self.config, load_audio(audio_beside(path), self.config.sample_rate)
+        config, wave = self.config, load_audio(audio_beside(path) or path, self.config.sample_rate)
         # A piece only, as a phase vocoder is slow; long enough for the fastest stretch and speed.
         seconds = 1.3 * (1 + config.speed_range) * frames * config.hop_seconds + config.window_seconds
         wanted = max(config.n_fft, round(seconds * config.sample_rate))
@@ -116,7 +116,9 @@ def collate(items: list[tuple]) -> Batch:
 class Loader(DataLoader):
     """A DataLoader whose workers ignore Ctrl-C and SIGTERM, which reach all processes; the trainer reacts."""
 
-    def __iter__(self) -> Iterator[Batch]:
+    batch_sampler: EpochSampler
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # PyTorch names a private class
         if not self.num_workers or not hasattr(signal, "pthread_sigmask"):  # Windows
             return super().__iter__()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
@@ -127,7 +129,7 @@ class Loader(DataLoader):
 
 
 def training_loader(store: FeatureStore, table: pd.DataFrame, labels: Sequence[str], config: Config,
-                    phones: FramePhones | None = None) -> DataLoader:  # fmt: skip
+                    phones: FramePhones | None = None) -> Loader:  # fmt: skip
     """Batches of random windows; set ``loader.batch_sampler.epoch`` before each pass."""
     if config.clips_per_speaker and "speaker" not in table:
         raise InputError("clips_per_speaker needs a column speaker, which label files lack")
@@ -138,6 +140,6 @@ def training_loader(store: FeatureStore, table: pd.DataFrame, labels: Sequence[s
     if config.phone_weight and config.wave_augment:
         raise InputError("wave_augment moves the phones: with it, phone_weight must be 0")
     data = WindowDataset(store, table, labels, config, phones)
-    sampler = EpochSampler(data.targets, config, table.get("speaker"))
-    options = {"batch_sampler": sampler, "collate_fn": collate, "num_workers": config.num_workers}
-    return Loader(data, **options, generator=torch.Generator())  # else each pass would draw dropout's numbers
+    sampler, workers = EpochSampler(data.targets, config, table.get("speaker")), config.num_workers
+    own = torch.Generator()  # else each pass would draw dropout's numbers
+    return Loader(data, batch_sampler=sampler, collate_fn=collate, num_workers=workers, generator=own)
