@@ -84,7 +84,9 @@ class Config:
     )
     # model
     front_end: str = option("VGG4L", "convolutional front end", FRONT_ENDS)
-    channels: int = option(1024, "channels of the front end's last block; each earlier one has half")
+    channels: int = option(
+        1024, "channels of the front end's last block; each earlier block has half of the next"
+    )
     batch_norm: bool = option(False, "batch norm after the pooling of each VGG block")
     pooling_method: str = option("DoubleMHA", "pooling of frames into one vector", POOLINGS)
     heads: int = option(32, "attention heads")

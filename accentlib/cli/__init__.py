@@ -33,5 +33,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"accentlib: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\naccentlib: interrupted; --resume continues from last.pt, if there is one", file=sys.stderr)
+        resumes = (argv or sys.argv[1:] or [""])[0] in ("run", "train", "finetune")
+        way_on = "--resume continues from last.pt, if there is one" if resumes else "call it again"
+        print(f"\naccentlib: interrupted; {way_on}", file=sys.stderr)
         return 130

@@ -116,7 +116,8 @@ def texts_of(table: pd.DataFrame, readings: dict[str, Reading], column: str) -> 
     if len(readings) == 1:
         return list(readings) * len(table)
     if column not in table:
-        raise InputError(f"there are {len(readings)} readings, and the corpus has no column {column!r}")
+        why = f"there are {len(readings)} readings, and the corpus has no column {column!r}"
+        raise InputError(f"{why} to choose by; give one of them, --readings FOLDER/NAME.ogg")
     if unknown := sorted(set(table[column]) - set(readings)):
         raise InputError(f"column {column!r} names {unknown[0]!r}; the readings are {', '.join(readings)}")
     return list(table[column])

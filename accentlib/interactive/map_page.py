@@ -7,6 +7,7 @@ from functools import partial
 from importlib import resources, util
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
@@ -99,7 +100,7 @@ def look_at(model: AccentNet, folder: Path, row: dict[str, Any]) -> tuple[dict[s
     clip["seconds"] = round(len(log_mels) * config.hop_seconds, 2)
     if config.pooling_method != "Statistics":
         clip["attention"] = frame_attention(model, log_mels)[:: config.frames_a_step, -1].round(2).tolist()
-    webp, opus = BytesIO(), BytesIO()
+    webp = BytesIO()
     pyplot.imsave(webp, log_mels.T, origin="lower", cmap="magma", format="webp", pil_kwargs={"quality": 40})
     media = {"picture": f"data:image/webp;base64,{b64encode(webp.getvalue()).decode()}"}
     if audio:
@@ -107,8 +108,10 @@ def look_at(model: AccentNet, folder: Path, row: dict[str, Any]) -> tuple[dict[s
         wave = load_audio(audio, AUDIO_RATE)
         if config.trim_silence:  # so that attention and audio go together
             wave = cut_pauses(wave, AUDIO_RATE, config.trim_silence)
-        sf.write(opus, wave, AUDIO_RATE, format="OGG", subtype="OPUS", compression_level=0.98)  # 13 kbit/s
-        media["audio"] = f"data:audio/ogg;base64,{b64encode(opus.getvalue()).decode()}"
+        with TemporaryDirectory() as temporary:  # in soundfile's callbacks Ctrl-C and samples would be lost
+            opus = Path(temporary, "clip.ogg")
+            sf.write(opus, wave, AUDIO_RATE, subtype="OPUS", compression_level=0.98)  # 13 kbit/s
+            media["audio"] = f"data:audio/ogg;base64,{b64encode(opus.read_bytes()).decode()}"
     return clip, media
 
 

@@ -107,6 +107,6 @@ def make_pooling(config: Config) -> nn.Module:
     size, method = config.encoder_size, config.pooling_method
     if method in ("Statistics", "Attention"):
         return StatisticsPooling(size) if method == "Statistics" else AttentionPooling(size)
-    if method == "MHA":
-        return MultiHeadAttentionPooling(size, config.heads)
-    return DoubleMultiHeadAttentionPooling(size, config.heads, config.head_drop)
+    more = {"head_drop": config.head_drop} if method == "DoubleMHA" else {}
+    heads = {"MHA": MultiHeadAttentionPooling, "DoubleMHA": DoubleMultiHeadAttentionPooling}
+    return heads[method](size, config.heads, **more)

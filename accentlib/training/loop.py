@@ -116,7 +116,7 @@ def announce(run: Trainer, updates: int) -> None:
     """Warn of few updates, and tell how often a run validates if its epochs are shorter than that."""
     every, of_epoch = run.config.validate_every, updates // run.config.max_epochs
     if run.from_random and run.step == 0 and (few := few_updates(updates)):
-        run.log(f"{few} ({math.ceil(500 / of_epoch)} epochs make 500)")
+        run.log(f"{few} ({math.ceil(500 / of_epoch)} epochs make 500 updates)")
     if every > of_epoch:
         rarely = f"every {every:,} updates, here {math.ceil(every / of_epoch):,} epochs"
         run.log(f"validates and saves {rarely} (--validate_every 0: every epoch); Ctrl-C saves as well")

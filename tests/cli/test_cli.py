@@ -488,10 +488,7 @@ def test_the_table_of_verbs_and_flags_is_whole():
     ("argv", "module"),
     [
         (["corpus", "cmu-arctic", "--output", "{out}"], "pooch"),
-        (
-            ["map", "--checkpoint", "{model}", "--data", "{data}", "--output", "{out}.html"],
-            "sklearn.manifold",
-        ),
+        (["map", "--checkpoint", "{model}", "--data", "{data}", "--output", "{out}.html"], "bokeh.plotting"),
         (["compare", "--data", "{data}", "--out_dir", "{out}"], "accentlib.experiments.compare"),
     ],
 )
