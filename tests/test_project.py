@@ -58,6 +58,8 @@ def test_environment_and_constraints_agree_and_cover_the_dependencies():
 
 def test_all_that_an_install_brings_is_pinned_and_runs_on_the_oldest_python():
     exact = {canonicalize_name(name): version for name, version in constraints().items()}
+    if distribution("numpy").version != exact["numpy"]:
+        pytest.skip("not the environment of constraints.txt (make test-oldest)")
     wanted, seen = [Requirement("accentlib[test]")], set()
     while wanted:
         package = wanted.pop()
