@@ -19,8 +19,7 @@ SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # first bytes of .xlsx and 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path to write to (one of each process), and rename it to ``path`` on success:
-    readers see the old file or the new one, never half of one, even if the writer is killed."""
+    """Give a temporary path to write to, and rename it to ``path`` on success: never half a file."""
     path = Path(path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with naming(path):
@@ -90,9 +89,10 @@ def read_table(file: str | Path, *, separators: str = ",;\t|") -> "pd.DataFrame"
         separator = max(separators, key=first.count)
         # A tab-separated table (Common Voice's) has lone quotation marks in its texts.
         quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
-        return pd.read_csv(
-            file, sep=separator, quoting=quoting, dtype=str, keep_default_na=False, encoding="utf-8-sig"
-        )
+        options = {"quoting": quoting, "dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
+        return pd.read_csv(file, sep=separator, **options).reset_index(
+            drop=True
+        )  # too long rows make an index
     except UnicodeDecodeError:
         raise InputError(f"{file}: not readable as a CSV table (not in UTF-8; save it as that)") from None
     except ValueError as error:  # pandas' ParserError and EmptyDataError are ValueErrors
