@@ -163,7 +163,7 @@ def load_model(path: str | Path = SHIPPED) -> AccentNet:
 
 def _calibration(stored: Any, path: str | Path) -> Calibration:
     numbers: dict[str, Any] = {name: stored.get(name) for name in RANGES} if isinstance(stored, dict) else {}
-    fits = [isinstance(x, (int, float)) and RANGES[n][0] <= x <= RANGES[n][1] for n, x in numbers.items()]
+    fits = [type(x) in (int, float) and RANGES[n][0] <= x <= RANGES[n][1] for n, x in numbers.items()]
     if fits and all(fits):
         return Calibration(**numbers)
     raise InputError(f"{path}: its calibration {stored!r:.200} cannot be used")

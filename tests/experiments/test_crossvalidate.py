@@ -307,7 +307,15 @@ GOOD = {"temperature": 2.0, "window_gain": 0.5, "unsure_below": 0.5}
 
 
 @pytest.mark.parametrize(
-    "wrong", [GOOD | {"temperature": 0.0}, GOOD | {"window_gain": "x"}, {}, [1, 2], None]
+    "wrong",
+    [
+        GOOD | {"temperature": 0.0},
+        GOOD | {"window_gain": "x"},
+        GOOD | {"window_gain": True},
+        {},
+        [1, 2],
+        None,
+    ],
 )
 def test_a_damaged_calibration_is_refused(tmp_path, tiny, wrong):
     save_checkpoint(tmp_path / "m.pt", AccentNet(tiny, ["a", "b"]))
