@@ -11,8 +11,7 @@ from .config import InputError
 def get_device(name: str = "auto") -> torch.device:
     """The device of that name; auto: CUDA, else MPS, else the CPU. Raises InputError if it is missing."""
     here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        name = next(kind for kind in here if here[kind])
+    name = next(kind for kind in here if here[kind]) if name == "auto" else name
     if not here.get(name.split(":")[0]):
         raise InputError(f"device {name!r} is not available on this machine; use auto or cpu")
     return torch.device(name)

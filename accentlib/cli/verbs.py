@@ -91,8 +91,8 @@ class Call(Namespace):
             values |= FINETUNING.get(self.preset, {})
         values |= self.picked(*(field.name for field in dataclasses.fields(Config)))
         names = (f"{self.data_name()}-{i}" if i > 1 else self.data_name() for i in count(1))
-        free = next(folder for name in names if not ((folder := Path("runs", name)) / "last.pt").exists())
-        return Config.from_dict(values), Path(self.out_dir or free), last
+        free = (folder for name in names if not ((folder := Path("runs", name)) / "last.pt").exists())
+        return Config.from_dict(values), Path(self.out_dir or next(free)), last
 
     def trainer(self, config: Config, out_dir: Path):
         """A :class:`accentlib.Trainer` for the corpus or for the label files."""

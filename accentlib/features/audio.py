@@ -70,9 +70,10 @@ def audio_blocks(path: str | Path | BytesIO) -> Iterator[tuple[int, np.ndarray]]
 def _is_cut_short(path: str | Path | BytesIO, audio: sf.SoundFile) -> bool:
     """Whether a header promises more than the file holds, which libsndfile does not report as an error."""
     if audio.format == "OGG":  # whatever its name; the last page must have the end-of-stream flag
-        content = path.getvalue() if isinstance(path, BytesIO) else Path(path).read_bytes()
-        page = content.rfind(b"OggS", -65_536, -5)  # a page has at most 64 kB
-        return page < 0 or not content[page + 5] & 0x04
+        with BytesIO(path.getvalue()) if isinstance(path, BytesIO) else Path(path).open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - 65_536))  # a page has at most 64 kB
+            page = (tail := file.read()).rfind(b"OggS", 0, -5)
+        return page < 0 or not tail[page + 5] & 0x04
     # libsndfile's log has the true size beside the one in the chunk's header
     data_lines = [line for line in audio.extra_info.splitlines() if line.strip().startswith("data ")]
     return any("should be" in line and "0xFFFFFFFF" not in line for line in data_lines)

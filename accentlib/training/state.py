@@ -72,8 +72,8 @@ class Trainer:
         self.averaged = AveragedModel(self.model, None, averaging(decay), use_buffers=True) if decay else None
         self.optimizer = make_optimizer(self.model, config)
         self.loader = training_loader(self.store, train, labels, config, frame_phones)
-        weights = self.loader.batch_sampler.class_weights(len(labels)).to(self.device)
-        self.class_weights = weights if config.balance == "loss" else None
+        weights = self.loader.batch_sampler.class_weights
+        self.class_weights = weights(len(labels)).to(self.device) if config.balance == "loss" else None
         self.step = self.epoch = self.batch = self.stale = 0
         self.best, self.seconds = -1.0, 0.0
         self.history: list[dict[str, float]] = []
