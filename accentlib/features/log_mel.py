@@ -1,6 +1,6 @@
 """Waves to log-mels, computed in the same way for training, embedding and prediction."""
 
-import warnings
+import math
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,24 +13,21 @@ AT_ONCE = 128  # frames transformed at once: they stay in the processor's cache
 FULL_SCALE = 32768.0  # the published features are computed from 16-bit sample values
 
 
+def mel_edges(sample_rate: int, n_mels: int) -> np.ndarray:
+    """Edges of the mel bands, Hz, ``(n_mels + 2,)``; band i is centred at edge i + 1, and ends at i + 2.
+    They are evenly spaced on Slaney's mel scale, as librosa's: linear to 1000 Hz, then logarithmic."""
+    top = sample_rate / 2
+    mel = np.linspace(0, 15 + 27 * math.log(top / 1000, 6.4) if top > 1000 else 15 * top / 1000, n_mels + 2)
+    return np.where(mel < 15, mel * 1000 / 15, 1000 * 6.4 ** ((mel - 15) / 27))
+
+
 @lru_cache(maxsize=16)
 def mel_filters(sample_rate: int, n_fft: int, n_mels: int) -> np.ndarray:
     """Triangular mel filters of height one, ``(n_fft // 2 + 1, n_mels)``, float32, up to half the rate."""
-    filters = _librosa().filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, norm=None)
-    return np.ascontiguousarray(filters.T, dtype=np.float32)
-
-
-@lru_cache(maxsize=16)
-def mel_centres(sample_rate: int, n_mels: int) -> np.ndarray:
-    """Centre frequencies of the mel bands, Hz, ``(n_mels,)``."""
-    return _librosa().mel_frequencies(n_mels + 2, fmin=0, fmax=sample_rate / 2)[1:-1]
-
-
-def _librosa():
-    with warnings.catch_warnings(action="ignore"):
-        import librosa
-        import pooch  # noqa: F401  librosa's; in a notebook its tqdm warns that ipywidgets are missing
-    return librosa
+    edges, bins = mel_edges(sample_rate, n_mels), np.fft.rfftfreq(n_fft, 1 / sample_rate)[:, None]
+    rising = (bins - edges[:-2]) / np.diff(edges)[:-1]  # (bins, n_mels)
+    falling = (edges[2:] - bins) / np.diff(edges)[1:]  # (bins, n_mels)
+    return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
 
 
 def log_mel(wave: np.ndarray, sample_rate: int, n_fft: int = 512, *, n_mels: int = 80,
@@ -49,9 +46,6 @@ def log_mel(wave: np.ndarray, sample_rate: int, n_fft: int = 512, *, n_mels: int
         ``(samples,)`` in [-1, 1], at ``sample_rate`` Hz.
     n_fft : int
         FFT size, samples (512 in the paper's code, 2048 in the accent fork)."""
-    import scipy.fft
-    from scipy.signal.windows import hamming
-
     length, hop = round(window_seconds * sample_rate), round(hop_seconds * sample_rate)
     if hop < 1 or length < 1:
         raise InputError(f"window and step must have at least one sample, not {length} and {hop}")
@@ -64,16 +58,18 @@ def log_mel(wave: np.ndarray, sample_rate: int, n_fft: int = 512, *, n_mels: int
         seconds, least = len(wave) / sample_rate, n_fft / sample_rate
         raise InputError(f"too short: {seconds:.3f} s, at least {least:.3f} s are needed")
     # In float32 the FFT's rounding error reaches 3e-4 in the quiet bands of real speech.
-    emphasised = np.multiply(wave, FULL_SCALE, dtype=np.float64)
-    emphasised[1:] -= preemphasis * emphasised[:-1]
-    emphasised[0] *= 1 - preemphasis
-    left = (n_fft - length) // 2
-    window = np.pad(hamming(length, sym=False), (left, n_fft - length - left))  # (n_fft,)
+    scaled = np.multiply(wave, FULL_SCALE, dtype=np.result_type(wave, np.float32))  # exact: a power of two
+    emphasised = np.empty(len(wave))
+    np.multiply(scaled[:-1], -preemphasis, out=emphasised[1:], dtype=np.float64)
+    emphasised[1:] += scaled[1:]
+    emphasised[0] = (1 - preemphasis) * float(scaled[0])
+    window, left = np.zeros(n_fft), (n_fft - length) // 2
+    window[left : left + length] = np.hamming(length + 1)[:-1]
     frames = np.lib.stride_tricks.sliding_window_view(emphasised, n_fft)[::hop]  # (frames, n_fft)
     filters, mel = mel_filters(sample_rate, n_fft, n_mels), np.empty((len(frames), n_mels), np.float32)
     for start in range(0, len(frames), AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        spectrum = scipy.fft.rfft(frames[part] * window)  # (frames, n_fft // 2 + 1)
+        spectrum = np.fft.rfft(frames[part] * window)  # (frames, n_fft // 2 + 1)
         np.matmul(np.abs(spectrum.astype(np.complex64)), filters, out=mel[part])
     return np.log(np.maximum(mel, 1, out=mel), out=mel)
 
@@ -103,10 +99,13 @@ def mfccs(log_mels: np.ndarray, count: int) -> np.ndarray:
 def speech(wave: np.ndarray, sample_rate: int, decibels: float) -> np.ndarray:
     """Mask ``(samples,)`` of all but pauses: ``decibels`` below the loudest 40 ms, 0.1 s away from speech."""
     frame, hop, around = (round(seconds * sample_rate) for seconds in (0.04, 0.01, 0.1))
-    mask = np.zeros(len(wave), bool)
-    for start, stop in _librosa().effects.split(wave, top_db=decibels, frame_length=frame, hop_length=hop):
-        mask[max(0, start - around) : stop + around] = True
-    return mask
+    sums = np.concatenate([[0], np.cumsum(np.pad(np.square(wave, dtype=np.float64), frame // 2))])
+    energies = sums[frame::hop] - sums[:-frame:hop]  # (frames,)
+    starts = hop * np.flatnonzero(energies > energies.max() * 10 ** (-decibels / 10))
+    edges = np.zeros(len(wave) + 1, int)
+    np.add.at(edges, np.maximum(starts - around, 0), 1)
+    np.add.at(edges, np.minimum(starts + hop + around, len(wave)), -1)
+    return edges[:-1].cumsum() > 0
 
 
 def cut_pauses(wave: np.ndarray, sample_rate: int, decibels: float) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..config import Config
-from ..features.log_mel import mel_centres
+from ..features.log_mel import mel_edges
 
 
 def interpolate(rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -22,7 +22,7 @@ def change_speed(log_mels: np.ndarray, factor: float) -> tuple[np.ndarray, np.nd
 def change_tract(log_mels: np.ndarray, factor: float, sample_rate: int) -> np.ndarray:
     """Vocal tract length perturbation of ``(frames, mels)``: move the energy at f Hz to ``factor`` * f.
     Jaitly and Hinton, Vocal Tract Length Perturbation improves speech recognition, ICML workshop 2013."""
-    centres = mel_centres(sample_rate, log_mels.shape[1])
+    centres = mel_edges(sample_rate, log_mels.shape[1])[1:-1]
     return interpolate(log_mels.T, np.interp(centres / factor, centres, np.arange(len(centres)))).T
 
 

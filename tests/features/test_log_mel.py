@@ -10,7 +10,7 @@ from helpers import BUNDLED, RATE, ROOT, tone
 
 from accentlib.config import InputError
 from accentlib.features.audio import load_audio
-from accentlib.features.log_mel import log_mel, normalise
+from accentlib.features.log_mel import log_mel, mel_edges, mel_filters, normalise, speech
 
 
 @pytest.mark.parametrize("rate", [8000, 16000])
@@ -38,6 +38,31 @@ def test_log_mel_is_what_a_plain_loop_gives(n_fft):
         frame = np.array(emphasised[t * hop + start : t * hop + start + win]) * window
         magnitude = np.abs(np.fft.rfft(frame, n_fft))
         np.testing.assert_allclose(result[t], np.log(np.maximum(1, filters @ magnitude)), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:Empty filters")
+@pytest.mark.parametrize("n_fft", [256, 512, 2048])
+@pytest.mark.parametrize("rate", [1500, 4000, 8000, 11_025, 16_000, 44_100, 48_000])
+def test_mel_filters_are_those_of_librosa(rate, n_fft):
+    for n_mels in (20, 40, 80, 128):
+        filters = librosa.filters.mel(sr=rate, n_fft=n_fft, n_mels=n_mels, norm=None).T
+        np.testing.assert_allclose(mel_filters(rate, n_fft, n_mels), filters, atol=1e-6)
+        edges = librosa.mel_frequencies(n_mels + 2, fmin=0, fmax=rate / 2)
+        np.testing.assert_allclose(mel_edges(rate, n_mels), edges, rtol=1e-12)
+
+
+@pytest.mark.parametrize("decibels", [20, 30, 60])
+@pytest.mark.parametrize("rate", [8000, 11_025, 16_000])
+def test_speech_is_what_librosa_does_not_call_silent_and_a_tenth_of_a_second_around(bundled, rate, decibels):
+    frame, hop, around = (round(seconds * rate) for seconds in (0.04, 0.01, 0.1))
+    for path in bundled["path"][::200]:
+        quiet = np.zeros(rate // 2, np.float32)
+        wave = np.concatenate([quiet, load_audio(path, rate), quiet, load_audio(path, rate)])
+        mask = np.zeros(len(wave), bool)
+        for start, stop in librosa.effects.split(wave, top_db=decibels, frame_length=frame, hop_length=hop):
+            mask[max(0, start - around) : stop + around] = True
+        np.testing.assert_array_equal(speech(wave, rate, decibels), mask)
+        assert 0.2 < mask.mean() < 0.95
 
 
 def test_too_short_a_wave_is_refused():
