@@ -1,8 +1,5 @@
 """Where, and in what precision, the network computes."""
 
-import ctypes
-import sys
-
 import torch
 
 from .config import InputError
@@ -26,12 +23,3 @@ def get_precision(name: str, device: torch.device) -> torch.dtype:
             fast = has.get("avx512_bf16", False) or has.get("amx_bf16", False)
         name = "bfloat16" if fast else "float32"
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
-
-
-def keep_freed_memory() -> None:
-    """Make glibc keep freed blocks of up to 32 MB, which are needed again at once.
-    It would return them to the system, which clears their pages: a fifth of a training step of 64 channels.
-    """
-    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
-        library.mallopt(-3, 32 * 2**20)  # M_MMAP_THRESHOLD; 32 MB is its maximum
-        library.mallopt(-1, 2**30)  # M_TRIM_THRESHOLD

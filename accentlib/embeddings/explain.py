@@ -8,18 +8,23 @@ import pandas as pd
 from ..corpora.phones import FramePhones
 from ..features.store import FeatureStore, clip_ids
 from ..network.accent_net import AccentNet
+from ..network.pooling import Weights
 from .calibration import log_likelihood
 from .inference import forward_log_mels, log_mel_attention
 
 
-def frame_attention(model: AccentNet, log_mels: np.ndarray) -> np.ndarray:
-    """Attention to each frame of log-mels ``(frames, mels)``, as a multiple of uniform attention.
-
-    Returns ``(frames, heads + 1)``, equal within an encoder step; the last column combines the heads."""
-    _, (frames, heads) = log_mel_attention(model, log_mels)
+def relative_attention(weights: Weights) -> np.ndarray:
+    """Attention to each step as a multiple of uniform attention, ``(steps, heads + 1)``; the last column
+    combines the heads."""
+    frames, heads = weights
     if heads is None:
         heads = np.full(frames.shape[1], 1 / frames.shape[1])
-    relative = len(frames) * np.column_stack([frames, frames @ heads])  # (steps, heads + 1)
+    return len(frames) * np.column_stack([frames, frames @ heads])
+
+
+def frame_attention(model: AccentNet, log_mels: np.ndarray) -> np.ndarray:
+    """:func:`relative_attention` to each frame of log-mels ``(frames, mels)``: ``(frames, heads + 1)``."""
+    relative = relative_attention(log_mel_attention(model, [log_mels])[0])
     return np.repeat(relative, model.config.frames_a_step, axis=0)[: len(log_mels)]
 
 

@@ -12,11 +12,10 @@ import pandas as pd
 import torch
 
 from ..config import Config, InputError
-from ..device import keep_freed_memory
 from ..features.audio import as_wave, read_audio, to_mono
 from ..features.batches import length_buckets, pad
 from ..features.log_mel import at_rate, file_log_mel, moments, normalise, wave_log_mel
-from ..features.parallel import TOGETHER, on_all_cores
+from ..features.parallel import TOGETHER, keep_freed_memory, on_all_cores
 from ..features.store import FeatureStore, clip_ids
 from ..network.accent_net import AccentNet, evaluating
 from ..network.pooling import Weights
@@ -155,13 +154,17 @@ def infer(model: AccentNet, clips: Clips, *, store: FeatureStore | None = None,
 
 def _infer_chunk(model: AccentNet, store: FeatureStore | dict, clips: list[tuple[str, Clip]]) -> tuple:
     """Ids of readable clips, problems of the others, and embeddings and logits of readable clips."""
-    ids, log_mels, problems = [], [], {}
-    for clip_id, clip in clips:
+
+    def read(clip: tuple[str, Clip]) -> np.ndarray | str:
         try:
-            log_mels.append(store[clip_id] if clip_id in store else clip_log_mel(clip_id, clip, model.config))
-            ids.append(clip_id)
+            return store[clip[0]] if clip[0] in store else clip_log_mel(*clip, model.config)
         except InputError as error:
-            problems[clip_id] = str(error)
+            return str(error)
+
+    results = list(zip([clip for clip, _ in clips], on_all_cores(read, clips), strict=True))
+    problems = {clip: x for clip, x in results if isinstance(x, str)}
+    ids = [clip for clip, x in results if not isinstance(x, str)]
+    log_mels = [x for _, x in results if not isinstance(x, str)]
     return ids, problems, *forward_log_mels(model, log_mels)
 
 
@@ -204,17 +207,26 @@ def attention(model: AccentNet, clip: Clip) -> tuple[np.ndarray, Weights]:
     ``weights.frames`` is ``(steps, heads)``, with 8, 16 or 32 frames a step, ``weights.heads`` ``(heads,)``;
     each is None if the pooling has no such weights."""
     ((clip_id, clip),) = as_clips(clip)
-    return log_mel_attention(model, clip_log_mel(clip_id, clip, model.config))
+    log_mels = clip_log_mel(clip_id, clip, model.config)
+    return normalise(log_mels, model.config.normalization), log_mel_attention(model, [log_mels])[0]
 
 
 @torch.inference_mode()
-def log_mel_attention(model: AccentNet, log_mels: np.ndarray) -> tuple[np.ndarray, Weights]:
-    """:func:`attention` of log-mels ``(frames, mels)``, before normalisation."""
-    log_mels = normalise(log_mels, model.config.normalization)
-    batch = torch.from_numpy(log_mels)[None].to(next(model.parameters()).device)
+def log_mel_attention(model: AccentNet, log_mels: Sequence[np.ndarray]) -> list[Weights]:
+    """Attention weights, as of :func:`attention`, of log-mels ``(frames, mels)`` before normalisation."""
+    device, normalization = next(model.parameters()).device, model.config.normalization
+    found = [Weights()] * len(log_mels)
+    if model.config.pooling_method == "Statistics":
+        return found
     with evaluating(model):
-        _, weights = model.attend(batch)
-    return log_mels, Weights(*(None if w is None else w[0].cpu().numpy() for w in weights))
+        for bucket in length_buckets([len(x) for x in log_mels]):
+            batch, lengths = pad([normalise(log_mels[i], normalization) for i in bucket])
+            encoded, steps = model.encode(batch.to(device), lengths)
+            _, (frames, heads) = model.pool(encoded, steps)
+            for row, i in enumerate(bucket):
+                of_heads = None if heads is None else heads[row].cpu().numpy()
+                found[i] = Weights(frames[row, : steps[row]].cpu().numpy(), of_heads)
+    return found
 
 
 def unit_rows(vectors: np.ndarray) -> np.ndarray:

@@ -1,46 +1,39 @@
 """Apply one function to many files, on all cores or on the machines of a Dask cluster."""
 
+import ctypes
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import joblib
-from joblib.externals.loky import ProcessPoolExecutor
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from ..config import InputError, reason
 
-TOGETHER = 16  # files in one task
-MANY = 2000  # with fewer files, starting processes (2 s) costs more time than it saves
-LONGEST = 3600  # s to wait for a local task: a process that is killed while it sends a result goes unnoticed
+TOGETHER = 16  # files in one task of a cluster
 PATIENCE = 60  # s to wait for a scheduler and its first worker
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
-def on_all_cores(function: Callable, items: Sequence, *, progress: str | None = None, scheduler: str = "",
-                 many: int = 0) -> Generator:  # fmt: skip
-    """Yield ``function(item)`` of each item, in order; from ``many`` items on, with one process per core.
-    ``scheduler`` is a Dask scheduler, ``tcp://HOST:8786``; its workers need accentlib and the same files."""
-    if scheduler:
-        results = _on_cluster(function, items, scheduler)
-    elif len(items) >= (many or MANY):
-        results = _in_processes(function, items)
-    else:
-        results = map(function, items)
+def on_all_cores(function: Callable, items: Sequence, *, progress: str | None = None,
+                 scheduler: str = "") -> Generator:  # fmt: skip
+    """Yield ``function(item)`` of each item, in order, from a thread per core (decoders and FFTs run side by
+    side) or a Dask cluster: the scheduler is ``tcp://HOST:8786``, workers have accentlib and the files."""
+    results = _on_cluster(function, items, scheduler) if scheduler else _in_threads(function, items)
     hide = True if progress is None else None  # None: unless stderr is a terminal
     return iter(tqdm(results, progress, total=len(items), unit=" clips", file=sys.stderr, disable=hide))
 
 
-def _in_processes(function: Callable, items: Sequence) -> Iterator:
-    executor = ProcessPoolExecutor(joblib.cpu_count(), env=ONE_THREAD)
+def _in_threads(function: Callable, items: Sequence) -> Iterator:
+    keep_freed_memory()
+    executor = ThreadPoolExecutor(joblib.cpu_count())
     try:
-        yield from _in_order(partial(executor.submit, _each, function), items, joblib.cpu_count, LONGEST)
-    except (BrokenProcessPool, TimeoutError):
-        raise InputError("one of the processes died (out of memory?); call it again to continue") from None
-    finally:  # idle processes would hold memory, and a process of multiprocessing would wait for them
-        executor.shutdown(kill_workers=True)
+        with threadpool_limits(1, "blas"):  # products of matrices would start threads of their own
+            yield from _in_order(executor.submit, function, items, joblib.cpu_count, 1)
+    finally:
+        executor.shutdown(cancel_futures=True)
 
 
 def _on_cluster(function: Callable, items: Sequence, scheduler: str) -> Iterator:
@@ -55,25 +48,31 @@ def _on_cluster(function: Callable, items: Sequence, scheduler: str) -> Iterator
         raise InputError(f"{scheduler}: no Dask scheduler with a worker answers there") from None
     try:
         with client:
-            submit = partial(client.submit, _each, function, pure=False)
-            yield from _in_order(submit, items, lambda: sum(client.nthreads().values()))
+            submit, cores = partial(client.submit, pure=False), lambda: sum(client.nthreads().values())
+            yield from _in_order(submit, function, items, cores, TOGETHER)
     except (KilledWorker, ImportError, RuntimeError) as error:
         hint = "do the workers have this accentlib, and enough memory?"
         raise InputError(f"{scheduler}: {reason(error)} ({hint})") from None
 
 
-def _in_order(submit: Callable, items: Sequence, cores: Callable, longest: int | None = None) -> Iterator:
+def _in_order(submit: Callable, function: Callable, items: Sequence, cores: Callable, together: int):
     """Yield results in order, with two tasks per core under way: results must not pile up in memory."""
-    # joblib's generator submits a task when another ends, not when its result is taken; on Dask it hangs if a
-    # worker is killed (joblib 1.6). With three tasks, loky's queue overflows, and its thread fails at Ctrl-C.
+    # joblib's generator submits a task when another ends, not when its result is taken (joblib 1.6).
     waiting: deque = deque()
-    for start in range(0, len(items), TOGETHER):
-        waiting.append(submit(items[start : start + TOGETHER]))
+
+    def each(part: Sequence) -> list:
+        return [function(item) for item in part]
+
+    for start in range(0, len(items), together):
+        waiting.append(submit(each, items[start : start + together]))
         while len(waiting) > 2 * max(1, cores()):
-            yield from waiting.popleft().result(longest)
+            yield from waiting.popleft().result()
     while waiting:
-        yield from waiting.popleft().result(longest)
+        yield from waiting.popleft().result()
 
 
-def _each(function: Callable, items: Sequence) -> list:
-    return [function(item) for item in items]
+def keep_freed_memory() -> None:
+    """Make glibc keep freed blocks of up to 32 MB: the system would clear their pages, a fifth of a step."""
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
+        library.mallopt(-3, 32 * 2**20)  # M_MMAP_THRESHOLD; 32 MB is its maximum
+        library.mallopt(-1, 2**30)  # M_TRIM_THRESHOLD

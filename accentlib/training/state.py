@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +14,8 @@ from tqdm import tqdm
 from ..config import Config, InputError, shown
 from ..corpora.phones import FramePhones
 from ..corpora.table import select
-from ..device import get_device, get_precision, keep_freed_memory
+from ..device import get_device, get_precision
+from ..features.parallel import keep_freed_memory
 from ..features.store import clip_ids, prepare
 from ..files import fingerprint
 from ..network.accent_net import AccentNet
@@ -48,7 +51,7 @@ class Trainer:
         self.progress, self.from_random = progress and rank() == 0, True
         self.out_dir.mkdir(parents=True, exist_ok=True)
         paired = [] if pairs is None else [*pairs["a"], *pairs["b"]]
-        wanted = pd.DataFrame({"id": [*clip_ids(table), *paired], "path": [*table["path"], *paired]})
+        wanted = pd.DataFrame({"id": clip_ids(table) + paired, "path": table["path"].tolist() + paired})
         self.config, self.store = prepare(wanted, config, features_dir or self.out_dir / "features")
         self.table, config = self.store.keep(table), self.config
         train = select(self.table, "train")
@@ -66,7 +69,8 @@ class Trainer:
                 raise InputError("phone_weight needs phones of the training clips; run `accentlib align`")
             frame_phones = FramePhones(phones[known], config)
         self.model = AccentNet(config, labels, frame_phones.names if frame_phones else ()).to(self.device)
-        self.model.trained_on = frozenset(map(fingerprint, train["path"]))
+        self.learned: frozenset[int] | None = frozenset()  # clips that the weights were trained on before
+        self.own_clips = cache(lambda: frozenset(map(fingerprint, train["path"].tolist())))  # slow for many
         self.parallel = parallel(self.model, config)
         decay = config.weight_averaging
         self.averaged = AveragedModel(self.model, None, averaging(decay), use_buffers=True) if decay else None
@@ -77,6 +81,7 @@ class Trainer:
         self.step = self.epoch = self.batch = self.stale = 0
         self.best, self.seconds = -1.0, 0.0
         self.history: list[dict[str, float]] = []
+        self.after_validation: Callable[[Trainer], None] | None = None
         if rank():  # process 0's weights count; each process has a dropout of its own
             torch.manual_seed(config.seed + rank())
 
@@ -112,6 +117,7 @@ class Trainer:
         """Write checkpoints to ``out_dir``; every process calls it, process 0 writes."""
         state = self.state_dict()
         if rank() == 0:
+            self.evaluated.trained_on = None if self.learned is None else self.learned | self.own_clips()
             for name in names:
                 save_checkpoint(self.out_dir / name, self.evaluated, state)
             if (best := self.out_dir / "best.pt").exists():
@@ -168,5 +174,4 @@ class Trainer:
     def _load(self, model: AccentNet, weights: dict, clips: frozenset[int] | None, path: str | Path) -> None:
         """Put weights into a model, and note the clips that they were trained on (None: unknown)."""
         load_weights(model, weights, name=str(path))
-        own = self.model.trained_on
-        self.evaluated.trained_on = None if clips is None or own is None else own | clips
+        self.learned = None if clips is None or self.learned is None else self.learned | clips

@@ -153,3 +153,13 @@ def test_clips_of_a_table_are_named_by_their_ids(model, tmp_path):
     stored = infer(model, table, store={"z": file_log_mel(paths[2], model.config)})  # its file is not opened
     assert stored.ids == list("wxyz") and not stored.problems
     np.testing.assert_allclose(stored.embeddings[3], stored.embeddings[2], atol=1e-6)
+
+
+def test_a_clip_that_is_given_twice_has_two_rows(model, tmp_path):
+    paths = [str(tmp_path / name) for name in ("a.wav", "b.wav")]
+    for path, pitch in zip(paths, (200, 500), strict=True):
+        sf.write(path, tone(pitch), RATE)
+    answers = infer(model, [paths[0], paths[1], "none.wav", paths[0]])
+    assert answers.ids == [*paths, paths[0]] and list(answers.problems) == ["none.wav"]
+    first, other, again = answers.embeddings
+    assert np.abs(first - again).max() < 0.1 * np.abs(first - other).max()

@@ -8,6 +8,7 @@ from helpers import RATE, tone
 
 from accentlib.corpora.phones import FramePhones
 from accentlib.embeddings.explain import attention_by_phone, frame_attention, hidden, hide_phones
+from accentlib.embeddings.inference import log_mel_attention
 from accentlib.features.log_mel import normalise, wave_log_mel
 from accentlib.network.accent_net import AccentNet
 
@@ -96,3 +97,16 @@ def test_masking_the_phone_that_differs_costs_most(tiny, monkeypatch):
     assert lost.loc["i", "loss"] > 1.5 * max(
         lost.loc["i", "control"], lost.loc["a", "loss"], lost.loc["s", "loss"]
     )
+
+
+@pytest.mark.parametrize("pooling", ["Attention", "MHA", "DoubleMHA", "Statistics"])
+def test_attention_to_clips_in_batches_is_that_to_each_alone(tiny, pooling):
+    model = make_model(tiny.replace(pooling_method=pooling))
+    clips = [LOG_MELS[:n] for n in (96, 17, 40, 96, 1, 95)]
+    for clip, together in zip(clips, log_mel_attention(model, clips), strict=True):
+        with torch.inference_mode():
+            alone = model.attend(torch.from_numpy(normalise(clip))[None])[1]
+        for own, other in zip(alone, together, strict=True):
+            assert (own is None) == (other is None)
+            if own is not None:
+                np.testing.assert_allclose(own[0], other, atol=1e-5)

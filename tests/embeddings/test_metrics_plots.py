@@ -102,10 +102,8 @@ def test_every_plot_draws_on_the_axes_it_is_given():
         {"epoch": [1, 2], "balanced_accuracy": [0.2, 0.5], "macro_f1": [0.1, 0.4], "loss": [9, 3]}
     )
     for draw in (
-        lambda ax: plots.plot_wave(rng.normal(size=1600), 16_000, ax=ax),
         lambda ax: plots.plot_log_mel(log_mels, ax=ax),
         lambda ax: plots.plot_attention(log_mels, np.full(7, 1 / 7), ax=ax),
-        lambda ax: plots.plot_heads(np.full(4, 0.25), ax=ax),
         lambda ax: plots.plot_history(history, chance=0.2, ax=ax),
         lambda ax: plots.plot_confusion(list("ab"), list("aa"), "ab", ax=ax),
         lambda ax: plots.plot_comparison(

@@ -1,8 +1,8 @@
-"""The feature store by clip id, and with the options of an earlier version; results of many processes."""
+"""The feature store by clip id, and with the options of an earlier version; results of threads."""
 
 import functools
 import json
-import os
+import threading
 import time
 
 import numpy as np
@@ -56,26 +56,33 @@ def touch(folder, item):
     return item
 
 
-def process_of(item):
-    time.sleep(0.01)
-    return os.getpid()
-
-
-def test_results_of_processes_do_not_pile_up(tmp_path, monkeypatch):
-    monkeypatch.setattr("accentlib.features.parallel.MANY", 1)
+def test_results_of_threads_do_not_pile_up(tmp_path, monkeypatch):
     monkeypatch.setattr("accentlib.features.parallel.joblib.cpu_count", lambda: 2)
     results = on_all_cores(functools.partial(touch, tmp_path), range(1000))
     assert next(results) == 0
     time.sleep(0.5)  # a slow disk
-    assert len(list(tmp_path.iterdir())) <= 2 * 2 * 16 + 16
+    assert len(list(tmp_path.iterdir())) <= 2 * 2 + 1
     assert list(results) == list(range(1, 1000))
 
 
-def test_what_is_stopped_midway_leaves_no_process(monkeypatch):
-    monkeypatch.setattr("accentlib.features.parallel.MANY", 1)
-    results = on_all_cores(process_of, range(1000))
-    process = next(results)
-    os.kill(process, 0)  # it lives
+def test_what_is_stopped_midway_leaves_no_thread(tmp_path):
+    before = threading.active_count()
+    results = on_all_cores(functools.partial(touch, tmp_path), range(1000))
+    assert next(results) == 0 and threading.active_count() > before
     results.close()
-    with pytest.raises(ProcessLookupError):
-        os.kill(process, 0)
+    assert threading.active_count() == before and len(list(tmp_path.iterdir())) < 100
+
+
+def test_an_error_of_one_file_is_raised_and_leaves_no_thread(tmp_path):
+    before = threading.active_count()
+    with pytest.raises(FileNotFoundError):
+        list(on_all_cores(functools.partial(touch, tmp_path / "none"), range(100)))
+    assert threading.active_count() == before
+
+
+def test_threads_compute_what_one_thread_does(bundled, tiny):
+    paths = bundled["path"][::40]
+    alone = [file_log_mel(path, tiny) for path in paths]
+    together = on_all_cores(lambda path: file_log_mel(path, tiny), list(paths))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
