@@ -15,26 +15,28 @@ import numpy as np
 import pandas as pd
 import soundfile as sf
 from jinja2 import Template
-from matplotlib import colors, pyplot
+from matplotlib import colors, image
 
-from ..config import InputError
-from ..embeddings.explain import frame_attention
-from ..embeddings.inference import infer
+from ..config import Config, InputError
+from ..embeddings.explain import relative_attention
+from ..embeddings.inference import infer, log_mel_attention
 from ..features.audio import load_audio
-from ..features.log_mel import cut_pauses, file_log_mel
+from ..features.log_mel import cut_pauses
 from ..features.parallel import on_all_cores
-from ..features.store import audio_beside, clip_ids
+from ..features.store import FeatureStore, audio_beside, clip_ids, prepare
 from ..files import replacing
 from ..network.accent_net import AccentNet
 from ..network.checkpoint import known_clips
+from ..network.pooling import Weights
 from ..plots import palette, project_pca, project_tsne
 
 AUDIO_RATE = 16_000  # Hz
+LARGEST = 4_000  # bytes a second of Opus that goes in as it is
 COLOURED_BY = ("accent", "predicted", "speaker", "split", "correct")
 
 
 def accent_map(model: AccentNet, table: pd.DataFrame, output: str | Path, *, title: str = "A map of accents",
-               note: str = "", megabytes: float = 25.0, seed: int = 0) -> dict[str, str]:  # fmt: skip
+               note: str = "", megabytes: float = 40.0, seed: int = 0) -> dict[str, str]:  # fmt: skip
     """Write a map of clips as one HTML file, which needs no network, with ``note`` below the map.
 
     ``table`` has the columns ``path``, ``accent``, ``speaker`` and, if there are any, ``split`` and ``id``.
@@ -43,12 +45,18 @@ def accent_map(model: AccentNet, table: pd.DataFrame, output: str | Path, *, tit
     InputError if Bokeh is missing or no clip could be read."""
     if not util.find_spec("bokeh"):
         raise InputError("the map needs Bokeh: pip install 'accentlib[map]'")
-    output, answers = Path(output), infer(model, table)
-    if not answers.ids:
-        raise InputError(f"no clip could be read: {next(iter(answers.problems.values()), 'there is none')}")
-    rows = table.assign(id=[str(clip) for clip in clip_ids(table)])
-    rows = rows[~rows["id"].isin(answers.problems)].assign(predicted=answers.accents)
-    rows["probability"] = answers.probabilities.max(axis=1).astype(float).round(3)
+    output = Path(output)
+    with TemporaryDirectory(ignore_cleanup_errors=True) as features:  # Windows deletes no mapped file
+        table = table.assign(id=[str(clip) for clip in clip_ids(table)])
+        _, store = prepare(table, model.config, features)
+        rows = store.keep(table)
+        answers = infer(model, rows, store=store)
+        rows["predicted"] = answers.accents
+        rows["probability"] = answers.probabilities.max(axis=1).astype(float).round(3)
+        weights = log_mel_attention(model, [store[clip] for clip in rows["id"]])
+        seen = list(zip(rows.to_dict("records"), weights, strict=True))
+        look = partial(look_at, model.config, output.absolute().parent, store)
+        looks = list(on_all_cores(look, seen, progress="map"))
     if set(rows["accent"]) <= set(model.labels):
         rows["correct"] = np.where(rows["predicted"] == rows["accent"], "correct", "wrong")
     known = known_clips(model, rows["path"])
@@ -56,8 +64,6 @@ def accent_map(model: AccentNet, table: pd.DataFrame, output: str | Path, *, tit
         note += " This model does not say which clips it was trained on: these may be among them."
     elif known:
         note += f" The network was trained on {known} of these {len(rows)} clips."
-    look = partial(look_at, model, output.absolute().parent)
-    looks = list(on_all_cores(look, rows.to_dict("records"), progress="map", many=100))
     content = {
         "places": places(answers.embeddings, seed), "clips": [clip for clip, _ in looks],
         "groups": {name: groups(rows[name]) for name in COLOURED_BY if name in rows},
@@ -72,7 +78,7 @@ def accent_map(model: AccentNet, table: pd.DataFrame, output: str | Path, *, tit
     output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as temporary:
         temporary.write_text(page(content, title, note.strip()), encoding="utf-8")
-    return answers.problems
+    return store.problems
 
 
 def places(embeddings: np.ndarray, seed: int) -> dict[str, dict[str, Any]]:
@@ -91,28 +97,38 @@ def groups(names: pd.Series) -> dict[str, Any]:
     return {"kinds": list(kinds), "colours": colours, "of": numbers.tolist()}
 
 
-def look_at(model: AccentNet, folder: Path, row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+def look_at(config: Config, folder: Path, store: FeatureStore,
+            seen: tuple[dict[str, Any], Weights]) -> tuple[dict[str, Any], dict[str, str]]:  # fmt: skip
     """Text, attention (mean 1) and link from ``folder`` of a clip; its spectrogram and audio as data URLs."""
-    config, audio = model.config, audio_beside(row["path"])
-    log_mels = file_log_mel(row["path"], config)
+    (row, weights), audio = seen, audio_beside(seen[0]["path"])
+    log_mels = store[row["id"]]
     clip: dict[str, Any] = {"name": "/".join(Path(row["id"]).parts[-2:]), "probability": row["probability"]}
     clip |= {name: str(row[name]) for name in ("accent", "speaker", "split", "predicted") if name in row}
     clip["seconds"] = round(len(log_mels) * config.hop_seconds, 2)
-    if config.pooling_method != "Statistics":
-        clip["attention"] = frame_attention(model, log_mels)[:: config.frames_a_step, -1].round(2).tolist()
+    if weights.frames is not None:
+        clip["attention"] = relative_attention(weights)[:, -1].round(2).tolist()
     webp = BytesIO()
-    pyplot.imsave(webp, log_mels.T, origin="lower", cmap="magma", format="webp", pil_kwargs={"quality": 40})
+    image.imsave(webp, log_mels.T, origin="lower", cmap="magma", format="webp", pil_kwargs={"quality": 40})
     media = {"picture": f"data:image/webp;base64,{b64encode(webp.getvalue()).decode()}"}
     if audio:
         clip["link"] = quote(Path(os.path.relpath(audio, folder)).as_posix())
-        wave = load_audio(audio, AUDIO_RATE)
-        if config.trim_silence:  # so that attention and audio go together
-            wave = cut_pauses(wave, AUDIO_RATE, config.trim_silence)
-        with TemporaryDirectory() as temporary:  # in soundfile's callbacks Ctrl-C and samples would be lost
-            opus = Path(temporary, "clip.ogg")
-            sf.write(opus, wave, AUDIO_RATE, subtype="OPUS", compression_level=0.98)  # 13 kbit/s
-            media["audio"] = f"data:audio/ogg;base64,{b64encode(opus.read_bytes()).decode()}"
+        sound = as_opus(audio, clip["seconds"], config.trim_silence)
+        media["audio"] = f"data:audio/ogg;base64,{b64encode(sound).decode()}"
     return clip, media
+
+
+def as_opus(audio: str, seconds: float, trim_silence: float) -> bytes:
+    """A recording as Ogg Opus without its pauses: as it is, if it is that already and small."""
+    content = Path(audio).read_bytes()
+    if b"OpusHead" in content[:64] and len(content) <= LARGEST * seconds and not trim_silence:
+        return content
+    wave = load_audio(audio, AUDIO_RATE)
+    if trim_silence:  # so that attention and audio go together
+        wave = cut_pauses(wave, AUDIO_RATE, trim_silence)
+    with TemporaryDirectory() as temporary:  # in soundfile's callbacks Ctrl-C and samples would be lost
+        file = Path(temporary, "clip.ogg")
+        sf.write(file, wave, AUDIO_RATE, subtype="OPUS", compression_level=0.98)  # 13 kbit/s
+        return file.read_bytes()
 
 
 def page(content: dict[str, Any], title: str, note: str) -> str:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -212,7 +213,7 @@ def test_the_shipped_models_know_their_training_clips(bundled):
 
 def test_no_readable_clip_is_an_error(tmp_path, model, corpus_dir):
     table = read_corpus(corpus_dir).head(2).assign(path=[str(tmp_path / "a.wav"), str(tmp_path / "b.wav")])
-    with pytest.raises(InputError, match=r"no clip could be read: .*a\.wav"):
+    with pytest.raises(InputError, match=r"no clip could be read; the first: .*a\.wav"):
         accent_map(model, table, tmp_path / "map.html")
     assert not (tmp_path / "map.html").exists()
 
@@ -296,3 +297,21 @@ def test_keys_lead_from_every_shown_point_to_every_other(layout):
         steps = points[found] - points[shown, None]
         along, far = (steps * KEYS).sum(axis=2), np.linalg.norm(steps, axis=2)
         assert (along >= far / 2 - 1e-6).all(), "not in the direction of the key"
+
+
+@pytest.mark.parametrize(("level", "trim", "same"), [(0.9, 0.0, True), (0.0, 0.0, False), (0.9, 30.0, False)])
+def test_opus_goes_into_the_page_as_it_is_if_it_is_small_and_keeps_its_pauses(
+    tmp_path, tiny, level, trim, same
+):
+    wave = np.concatenate([tone(400, 2.0), np.zeros(RATE, np.float32)])
+    for name in "abc":
+        sf.write(tmp_path / f"{name}.ogg", wave, RATE, subtype="OPUS", compression_level=level)
+    table = pd.DataFrame({"path": [str(tmp_path / f"{name}.ogg") for name in "abc"]})
+    table = table.assign(accent=list("xyx"), speaker=list("abc"))
+    accent_map(AccentNet(tiny.replace(trim_silence=trim), ["x", "y"]).eval(), table, tmp_path / "map.html")
+    for clip, path in zip(content(tmp_path / "map.html")["clips"], table["path"], strict=True):
+        page = decoded(clip["audio"]).getvalue()
+        assert (page == Path(path).read_bytes()) == same
+        heard, rate = sf.read(io.BytesIO(page))
+        assert len(heard) / rate == pytest.approx(clip["seconds"], abs=0.05)
+        assert clip["seconds"] == pytest.approx(2.1 if trim else 3, abs=0.05)
