@@ -2,6 +2,9 @@
 
 import json
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +14,7 @@ from ..corpora.phones import wanted_phones
 from ..corpora.table import corpus_note, read_corpus, select
 from ..embeddings.calibration import calibrate_checkpoint
 from ..embeddings.evaluate import check_accents, evaluate_table
-from ..embeddings.inference import Answers, attention
+from ..embeddings.inference import Answers, attention, infer
 from ..embeddings.metrics import neighbour_metrics, percent_interval
 from ..features.store import open_store
 from ..files import replacing
@@ -19,6 +22,8 @@ from ..network.accent_net import AccentNet
 from ..network.checkpoint import known_clips
 from ..training.loop import Trainer, check_free, few_updates
 from .baselines import INTERVALS, baseline_clips, baselines, best_baseline, tested_on, worse_than
+
+FIRST_LOOK = 5  # epochs until there is something to see
 
 
 def run(data: str | Path, config: Config, out_dir: str | Path, *, phones: str | Path | None = None,
@@ -44,6 +49,7 @@ def run(data: str | Path, config: Config, out_dir: str | Path, *, phones: str | 
     check_accents(test, trainer.model.labels)  # now, and not after an hour of training
     if resume:
         trainer.resume(out_dir / "last.pt")
+    trainer.after_validation = partial(first_look, corpus_note(data))
     trainer.train()
     model = best_model(trainer)
     test, answers, metrics = _beside_baselines(model, baseline_clips(train), test, trainer.store)
@@ -113,26 +119,48 @@ def summary(metrics: dict, out_dir: Path) -> str:
     ]))  # fmt: skip
 
 
-def draw(trainer: Trainer, model: AccentNet, test: pd.DataFrame, answers: Answers, metrics: dict) -> None:
-    """Write the pictures of a run as PNG files."""
+@contextmanager
+def drawing(trainer: Trainer, note: str) -> Iterator[Callable]:
+    """Give a function that adds a title and the note to a picture, and writes it to the run's figures."""
     import matplotlib.pyplot as plt
     import seaborn as sns
 
-    from .. import plots
-
-    folder, chance = trainer.out_dir / "figures", metrics["chance"]
+    folder = trainer.out_dir / "figures"
     folder.mkdir(exist_ok=True)
-    note = f"\n{metrics['note'].split(':')[0]}" if metrics["note"] else ""
-    speakers = counted(metrics["speakers"], "unseen speaker")
-    few = f"\n{metrics['few_speakers']}" if metrics["few_speakers"] else ""
-    accuracy = percent_interval(metrics["balanced_accuracy"], metrics["interval"])
 
     def save(name: str, title: str, ax: plt.Axes) -> None:
-        ax.set_title(title + note, fontsize=11)
+        ax.set_title(title + (note and f"\n{note.split(':')[0]}"), fontsize=11)
         ax.figure.figure.savefig(folder / f"{name}.png", dpi=150, bbox_inches="tight")
         plt.close(ax.figure.figure)  # of a SubFigure, its Figure
 
     with sns.axes_style("white"), sns.plotting_context("notebook"), plt.ioff():
+        yield save
+
+
+def first_look(note: str, trainer: Trainer) -> None:
+    """Draw the embeddings of the validation clips once, after a few epochs: something to look at."""
+    from .. import plots
+
+    rows, of = trainer.validation.rows, f"{trainer.epoch} of {trainer.config.max_epochs} epochs"
+    if trainer.epoch < FIRST_LOOK or len(rows) < 4:
+        return
+    trainer.after_validation = None
+    answers = infer(trainer.evaluated, rows, store=trainer.store)
+    points, caption = plots.project_tsne(answers.embeddings, seed=trainer.config.seed)
+    speakers = counted(rows["speaker"].nunique(), "validation speaker")
+    with drawing(trainer, note) as save:
+        save("tsne_first", f"{speakers} after {of}", plots.plot_tsne(points, rows["accent"], caption=caption))
+    trainer.log(f"after {of}: {trainer.out_dir / 'figures' / 'tsne_first.png'}")
+
+
+def draw(trainer: Trainer, model: AccentNet, test: pd.DataFrame, answers: Answers, metrics: dict) -> None:
+    """Write the pictures of a run as PNG files."""
+    from .. import plots
+
+    chance, speakers = metrics["chance"], counted(metrics["speakers"], "unseen speaker")
+    few = f"\n{metrics['few_speakers']}" if metrics["few_speakers"] else ""
+    accuracy = percent_interval(metrics["balanced_accuracy"], metrics["interval"])
+    with drawing(trainer, metrics["note"]) as save:
         ax = plots.plot_history(pd.DataFrame(trainer.history), chance=chance)
         save("training", "Learning, epoch by epoch", ax)
         ax = plots.plot_confusion(test["accent"], answers.accents, model.labels)

@@ -110,6 +110,8 @@ def validate(run: Trainer, board, losses: list[torch.Tensor]) -> None:
     run.save(*(["best.pt", "last.pt"] if better else ["last.pt"]))
     measured = ", ".join(f"{NAMES[name]} {x:.1%}" for name, x in figures.items() if not math.isnan(x))
     run.log(f"epoch {run.epoch + (run.batch > 0)}, update {run.step}: validation {measured}")
+    if run.after_validation:
+        run.after_validation(run)
 
 
 def announce(run: Trainer, updates: int) -> None:

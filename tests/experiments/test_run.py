@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from helpers import write_corpus
 
-from accentlib.experiments.run import evaluate, warnings_of
+from accentlib.experiments.run import evaluate, run, warnings_of
 from accentlib.network.accent_net import AccentNet
 
 
@@ -28,3 +28,15 @@ def test_what_cannot_be_read_is_named_and_left_out(tmp_path, tiny):
         (data / name).write_bytes(b"no audio")
     metrics = evaluate(AccentNet(tiny, ["high", "low", "middle"]), data)
     assert metrics["clips"] == 5 and len(metrics["problems"]) == 1 and len(metrics["baselines"]) == 4
+
+
+def test_there_is_a_first_picture_before_the_training_ends(tmp_path, tiny, monkeypatch, capsys):
+    data = write_corpus(tmp_path / "c", speakers=3, clips=2)
+    monkeypatch.setattr("accentlib.experiments.run.FIRST_LOOK", 2)
+    seen, picture = [], tmp_path / "run" / "figures" / "tsne_first.png"
+    monkeypatch.setattr("accentlib.training.loop.check_gradients", lambda _: seen.append(picture.exists()))
+    run(data, tiny.replace(max_epochs=4), tmp_path / "run")
+    assert seen == [False, False, True, True] and picture.stat().st_size > 5000
+    assert f"after 2 of 4 epochs: {picture}" in capsys.readouterr().err
+    run(data, tiny.replace(max_epochs=1), tmp_path / "short")
+    assert not (tmp_path / "short" / "figures" / "tsne_first.png").exists()
