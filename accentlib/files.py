@@ -57,7 +57,7 @@ def is_file(path: str | Path) -> bool:
 def fingerprint(path: str | Path) -> int:
     """A hash of a file's size and the 4 kB in its middle; 0 if it is unreadable."""
     try:
-        with Path(path).open("rb") as file:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  pathlib's takes twice as long
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size // 2 - 2048))
             digest = hashlib.blake2b(f"{size}\n".encode() + file.read(4096), digest_size=8).digest()
@@ -90,9 +90,8 @@ def read_table(file: str | Path, *, separators: str = ",;\t|") -> "pd.DataFrame"
         # A tab-separated table (Common Voice's) has lone quotation marks in its texts.
         quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
         options = {"quoting": quoting, "dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
-        return pd.read_csv(file, sep=separator, **options).reset_index(
-            drop=True
-        )  # too long rows make an index
+        table = pd.read_csv(file, sep=separator, **options)
+        return table.reset_index(drop=True)  # rows that are too long make an index
     except UnicodeDecodeError:
         raise InputError(f"{file}: not readable as a CSV table (not in UTF-8; save it as that)") from None
     except ValueError as error:  # pandas' ParserError and EmptyDataError are ValueErrors

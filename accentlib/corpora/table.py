@@ -1,5 +1,7 @@
 """A corpus is a table with one clip per row and the columns path, accent, speaker, split and id."""
 
+import os
+import re
 import sys
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from ..files import read_table
 from .splits import split_by_speaker
 
 COLUMNS = ("path", "accent", "speaker")
+PLAIN = re.compile(r"/?([^/.][^/]*/)*[^/.][^/]*" if os.sep == "/" else "(?!)").fullmatch
 
 
 def read_corpus(data: str | Path, *, seed: int = 1234, split: bool = True) -> pd.DataFrame:
@@ -23,7 +26,9 @@ def read_corpus(data: str | Path, *, seed: int = 1234, split: bool = True) -> pd
         raise InputError(f"{manifest}: no such file; `accentlib corpus from-folder` (or from-table) makes it")
     table = read_table(manifest, separators=",")
     check_corpus(table, name=str(manifest), accents=2 if split else 1)
-    table["path"] = [str((manifest.parent / path).absolute()) for path in table["path"]]
+    folder = manifest.parent.absolute()
+    join = os.path.join  # noqa: PTH118  pathlib takes 8 us, a million times
+    table["path"] = [join(folder, x) if PLAIN(x) else str(folder / x) for x in table["path"].tolist()]
     table["id"] = table["id" if "id" in table else "path"]
     if split and "split" not in table:
         table["split"] = split_by_speaker(table, seed=seed, name=str(manifest))

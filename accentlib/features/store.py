@@ -26,7 +26,7 @@ HEADER = 128  # bytes of the header that NumPy writes for such an array, whateve
 
 def clip_ids(table: pd.DataFrame) -> list[str]:
     """Keys of the clips of a table: its column ``id``, or their paths if it has none."""
-    return list(table["id" if "id" in table else "path"])
+    return table["id" if "id" in table else "path"].tolist()
 
 
 class FeatureStore:
@@ -87,7 +87,7 @@ def open_store(table: pd.DataFrame, folder: str | Path, config: Config, *,
     ``scheduler`` is a Dask cluster (``features.parallel.on_all_cores``). The store's ``problems`` are error
     messages, by clip id. Raises InputError if no file could be read."""
     folder, features = Path(folder), made_with(config)
-    paths = dict(zip(clip_ids(table), table["path"], strict=True))  # a label file may repeat a clip
+    paths = dict(zip(clip_ids(table), table["path"].tolist(), strict=True))  # a label file may repeat a clip
     stamps = {clip: file_stamp(path) for clip, path in paths.items()}
     clips, _ = read_index(folder, features)
     if any(clips.get(clip, [])[:2] != stamp for clip, stamp in stamps.items()):
@@ -152,16 +152,16 @@ def read_index(folder: Path, features: dict) -> tuple[dict[str, list], str]:
     except (OSError, ValueError, LookupError, TypeError, AttributeError):  # no index, or a damaged one
         return {}, ""
     clips, good = {}, [header]
-    with suppress(ValueError):  # a line is not JSON
+    scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # twice as fast as json.loads
+    with suppress(ValueError, TypeError, StopIteration):  # a line is not JSON, or no list
         for line in lines:
-            match json.loads(line):
-                case [str(clip), int(), int(), int(start), int(frames), str()] as entry if (
-                    line.endswith("\n") and min(entry[1:5]) >= 0 and start + frames <= rows
-                ):
-                    clips[clip] = entry[1:]
-                    good.append(line)
-                case _:
-                    break
+            clip, *entry = scan(line, 0)[0]
+            if [type(clip), *map(type, entry)] != [str, int, int, int, int, str] or not line.endswith("]\n"):
+                break
+            if min(entry[:4]) < 0 or entry[2] + entry[3] > rows:
+                break
+            clips[clip] = entry
+            good.append(line)
     return clips, "".join(good)
 
 

@@ -29,8 +29,8 @@ class WindowDataset(Dataset):
     def __init__(self, store: FeatureStore, table: pd.DataFrame, labels: Sequence[str], config: Config,
                  phones: FramePhones | None = None):  # fmt: skip
         self.store, self.config, self.phones = store, config, phones
-        self.clips = list(zip(clip_ids(table), table["path"], strict=True))
-        self.targets = [labels.index(accent) for accent in table["accent"]]
+        self.clips = list(zip(clip_ids(table), table["path"].tolist(), strict=True))
+        self.targets = table["accent"].map({name: i for i, name in enumerate(labels)}).tolist()
 
     def __getitem__(self, key: Key) -> tuple[np.ndarray, int, np.ndarray | None]:
         epoch, index, frames, *again = key
