@@ -46,9 +46,10 @@ def load_weights(model: AccentNet, weights: dict[str, torch.Tensor], *, name: st
         here, there = (of.get(key, "no such weight") for of in shapes)
         if here != there:
             raise InputError(f"{name}: {key} is {there} in the checkpoint and {here} in the model")
-    if next(model.parameters()).is_meta:  # takes memory for what is there, not for what a file claims
-        model.to_empty(device="cpu")
-    model.load_state_dict(weights)
+    meta = next(model.parameters()).is_meta  # then the model takes the file's own tensors
+    types = {name: own.dtype for name, own in model.state_dict().items()}
+    model.load_state_dict({name: x.to(types[name]) for name, x in weights.items()}, assign=meta)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs
 
 
 def save_checkpoint(path: str | Path, model: AccentNet, training: dict[str, Any] | None = None) -> None:
