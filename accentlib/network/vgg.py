@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import VGG_BLOCKS, Config
-from .padding import Lengths, as_image, halved, zero_padding
+from .padding import Lengths, as_image, halved, zero_before_relu, zero_padding
 
 
 class VGGBlock(nn.Module):
@@ -20,8 +20,8 @@ class VGGBlock(nn.Module):
 
     def forward(self, x: Tensor, lengths: Lengths) -> tuple[Tensor, Lengths]:
         """``(batch, in, frames, mels)`` to ``(batch, out, frames / 2, mels / 2)``, and their lengths."""
-        x = zero_padding(F.relu(self.conv1(x), inplace=True), lengths)
-        x = zero_padding(self.conv2(x), lengths)
+        x = F.relu(zero_before_relu(self.conv1(x), lengths), inplace=True)
+        x = zero_before_relu(self.conv2(x), lengths)
         # ReLU after the maximum gives the same as before it, from a quarter of the values.
         x = F.relu(F.max_pool2d(x, 2, ceil_mode=True), inplace=True)
         lengths = halved(lengths)
