@@ -76,17 +76,11 @@ class Config:
     n_mels: int = option(80, "mel bands from 0 Hz to half the sample rate", within=POSITIVE)
     preemphasis: float = option(0.97, "y[n] = x[n] - preemphasis * x[n-1]")
     trim_silence: float = option(0.0, "cut pauses this many dB below the peak; 0: none", within=NOT_NEGATIVE)
-    normalization: str = option(
-        "cmn", "subtract each band's mean (cmn), also divide by its deviation (cmvn)", NORMS
-    )
-    evaluation_window: float = option(
-        0.0, "average windows of this length, s; 0: whole clips", within=NOT_NEGATIVE
-    )
+    normalization: str = option("cmn", "subtract each band's mean; cmvn: divide by its deviation, too", NORMS)
+    evaluation_window: float = option(0.0, "average windows of so many s; 0: none", within=NOT_NEGATIVE)
     # model
     front_end: str = option("VGG4L", "convolutional front end", FRONT_ENDS)
-    channels: int = option(
-        1024, "channels of the front end's last block; each earlier block has half of the next"
-    )
+    channels: int = option(1024, "channels of the front end's last block; each earlier one has half")
     batch_norm: bool = option(False, "batch norm after the pooling of each VGG block")
     pooling_method: str = option("DoubleMHA", "pooling of frames into one vector", POOLINGS)
     heads: int = option(32, "attention heads")
@@ -98,16 +92,12 @@ class Config:
     margin: float = option(0.4, "AM-Softmax margin m")
     annealing: bool = option(False, "raise the margin gradually: alpha = 1000 / (1 + 1e-4 step)^2")
     # second task
-    phone_weight: float = option(
-        0.0, "weight of the phone loss, frame by frame; 0: none", within=NOT_NEGATIVE
-    )
+    phone_weight: float = option(0.0, "weight of the phone loss by frame; 0: none", within=NOT_NEGATIVE)
     # windows and augmentation of the training data
     crop_seconds: float = option(3.5, "random window of each training utterance, s", within=POSITIVE)
     random_slicing: bool = option(False, "cut each batch to a random length from 2 s to the window")
     wave_augment: bool = option(False, "shift pitch, stretch, or add noise to 3 of 4 waves (slow)")
-    speed_range: float = option(
-        0.0, "change the speed by up to this factor; 0.1: 0.9 to 1.1", within=FRACTION
-    )
+    speed_range: float = option(0.0, "change the speed by up to this; 0.1: 0.9 to 1.1", within=FRACTION)
     tract_range: float = option(0.0, "change the vocal tract length by up to this factor", within=FRACTION)
     spec_augment: bool = option(False, "mask random frames and mel bands (SpecAugment)")
     # sampling
@@ -215,14 +205,15 @@ class Config:
 
 ACCENT_FORK = {"crop_seconds": 0.2, "early_stopping": 50, "validate_every": 1000, "num_workers": 8}
 LAPTOP = {
-    "channels": 64, "batch_norm": True, "heads": 8, "embedding_size": 128, "margin": 0.2, "crop_seconds": 2.5,
-    "speed_range": 0.1, "tract_range": 0.1, "spec_augment": True, "optimizer": "AdamW", "learning_rate": 3e-3,
-    "schedule": "cosine", "weight_decay": 0.05, "weight_averaging": 0.99, "batch_size": 32,
-    "gradient_accumulation": 1, "max_epochs": 30, "early_stopping": -1, "validate_every": 0, "num_workers": 0,
+    "n_mels": 40, "channels": 64, "batch_norm": True, "heads": 8, "embedding_size": 128, "margin": 0.2,
+    "crop_seconds": 2.5, "speed_range": 0.1, "tract_range": 0.1, "spec_augment": True, "optimizer": "AdamW",
+    "learning_rate": 3e-3, "schedule": "cosine", "weight_decay": 0.05, "weight_averaging": 0.99,
+    "batch_size": 32, "gradient_accumulation": 1, "max_epochs": 30, "early_stopping": -1,
+    "validate_every": 0, "num_workers": 0,
 }  # fmt: skip
 # Chosen on the development speakers of the Speech Accent Archive; the model card has the table.
 REAL_SPEECH = LAPTOP | {
-    "n_mels": 40, "trim_silence": 30.0, "channels": 128, "heads": 4, "head_drop": 0.0, "margin": 0.1,
+    "trim_silence": 30.0, "channels": 128, "heads": 4, "head_drop": 0.0, "margin": 0.1,
     "crop_seconds": 4.0, "evaluation_window": 4.0, "phone_weight": 10.0, "learning_rate": 2e-3,
     "max_epochs": 250, "validate_every": 250,
 }  # fmt: skip

@@ -28,14 +28,6 @@ def palette(names: Sequence[str]) -> dict[str, tuple]:
     return {name: COLOURS[i] for name, i in zip(names, (0, 1, 2, 4, 9, 3, 8, 7, 5, 6), strict=False)}
 
 
-def plot_wave(wave: np.ndarray, sample_rate: int, *, ax: Axes | None = None) -> Axes:
-    """A wave ``(samples,)`` over time in s."""
-    ax = ax or plt.subplots(figsize=(9, 2))[1]
-    ax.plot(np.arange(len(wave)) / sample_rate, wave, lw=0.5, color="0.25")
-    ax.set(xlabel="time (s)", ylabel="amplitude", xlim=(0, len(wave) / sample_rate))
-    return ax
-
-
 def plot_log_mel(log_mels: np.ndarray, *, hop_seconds: float = 0.010, ax: Axes | None = None) -> Axes:
     """Log-mels ``(frames, mels)`` as an image: time in s from left to right, low bands at the bottom."""
     ax = ax or plt.subplots(figsize=(9, 2.5))[1]
@@ -61,17 +53,6 @@ def plot_attention(log_mels: np.ndarray, weights: np.ndarray, *, hop_seconds: fl
     line.plot(middles, relative, color="white", lw=1.8, drawstyle="steps-mid")
     line.set(ylim=(0, max(2.0, relative.max() * 1.1)), ylabel="attention\n(1: even)")
     line.grid(False)
-    return ax
-
-
-def plot_heads(weights: np.ndarray, *, ax: Axes | None = None) -> Axes:
-    """Weights of the heads ``(heads,)`` as bars; a line marks even attention."""
-    ax = ax or plt.subplots(figsize=(5, 2.5))[1]
-    heads = np.arange(1, len(weights) + 1)
-    ax.bar(heads, weights, color=COLOURS[0])
-    ax.axhline(1 / len(weights), color="0.3", ls="--", lw=1, label="even attention")
-    ax.set(xlabel="head", ylabel="weight", xticks=heads)
-    ax.legend(frameon=False)
     return ax
 
 

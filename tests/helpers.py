@@ -13,6 +13,7 @@ BUNDLED = ROOT / "data" / "accents_mini"
 RATE = 16_000
 
 TINY = {
+    "n_mels": 80,
     "channels": 16,
     "heads": 4,
     "embedding_size": 12,

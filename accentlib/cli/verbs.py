@@ -190,7 +190,7 @@ class Call(Namespace):
 
     def train(self) -> Problems:
         """Train from random weights, or for ``finetune`` from those of a checkpoint."""
-        from ..training.loop import check_free, few_updates
+        from ..training.loop import check_free
         from ..training.processes import connect, disconnect, rank
 
         connect()
@@ -207,8 +207,6 @@ class Call(Namespace):
         disconnect()
         if not first:
             return {}
-        if self.verb == "train" and (few := few_updates(trainer.step)):
-            log(few)
         best = f"EER {1 - trainer.best:.1%}" if config.criterion == "eer" else f"macro F1 {trainer.best:.1%}"
         log(f"best validation {best}: {out_dir / 'best.pt'}")
         return trainer.store.problems
