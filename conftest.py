@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections import Counter
 
 import pytest
 
@@ -26,3 +27,13 @@ def _no_screen():
     import matplotlib
 
     matplotlib.use("Agg")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Name the five slowest files: tests/README.md has their budget."""
+    seconds = Counter()
+    for report in [x for reports in terminalreporter.stats.values() for x in reports]:
+        if hasattr(report, "duration"):
+            seconds[report.nodeid.split("::")[0]] += report.duration
+    slowest = ", ".join(f"{file} {spent:.0f}" for file, spent in seconds.most_common(5))
+    terminalreporter.write_line(f"seconds, tests and their setup: {slowest}")

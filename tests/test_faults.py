@@ -20,11 +20,11 @@ import pytest
 import torch
 from filelock import FileLock
 from helpers import TINY, as_flags, train_argv, write_corpus
+from programs import Program
 
 from accentlib.cli import main
 from accentlib.config import InputError
 from accentlib.corpora.table import read_corpus
-from accentlib.features.parallel import on_all_cores
 from accentlib.features.store import open_store
 from accentlib.network.accent_net import AccentNet
 from accentlib.network.checkpoint import load_model, read_checkpoint, save_checkpoint
@@ -35,21 +35,15 @@ from accentlib.training.loop import Trainer
 SMALL = as_flags(TINY | {"num_workers": 0, "max_epochs": 1})
 
 
-def accentlib(*argv: str, limit: int | None = None) -> subprocess.CompletedProcess:
-    """Run the command line, with files of at most ``limit`` bytes."""
-
-    def full_disk():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    return subprocess.run(
-        [sys.executable, "-m", "accentlib", *map(str, argv)],
-        capture_output=True, text=True, timeout=300, preexec_fn=full_disk if limit else None,
-    )  # fmt: skip
+def accentlib(*argv: object, limit: int | None = None) -> tuple[int, str]:
+    """Run the command line, with files of at most ``limit`` bytes; its status, and what it printed."""
+    full_disk = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit))
+    return Program(*argv, before=full_disk if limit else None).end()
 
 
-def last_line(done: subprocess.CompletedProcess) -> str:
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.stderr.strip().splitlines()[-1]
+def last_line(said: str) -> str:
+    assert "Traceback" not in said, said
+    return said.strip().splitlines()[-1]
 
 
 # full disks
@@ -57,9 +51,9 @@ def last_line(done: subprocess.CompletedProcess) -> str:
 
 def test_a_full_disk_while_packing_is_named_and_the_rest_is_made_later(tmp_path, corpus_dir, tiny):
     features = ["features", "--data", corpus_dir, "--out_dir", tmp_path / "f"]
-    done = accentlib(*features, limit=200_000)
-    assert done.returncode == 2 and "log_mel.npy" in last_line(done) and "too large" in last_line(done)
-    assert accentlib(*features).returncode == 0
+    status, said = accentlib(*features, limit=200_000)
+    assert status == 2 and "log_mel.npy" in last_line(said) and "too large" in last_line(said)
+    assert accentlib(*features)[0] == 0
     table = read_corpus(corpus_dir)
     store = open_store(table, tmp_path / "f", tiny)
     whole = open_store(table, tmp_path / "whole", tiny)
@@ -69,24 +63,22 @@ def test_a_full_disk_while_packing_is_named_and_the_rest_is_made_later(tmp_path,
 def test_a_full_disk_while_features_are_extracted_leaves_no_half_pickles(tmp_path):
     corpus = write_corpus(tmp_path / "audio", speakers=2, clips=1)
     (tmp_path / "all.lst").write_text("\n".join(str(path) for path in corpus.glob("*.wav")))
-    done = accentlib("features", "-i", tmp_path / "all.lst", limit=10_000)
-    assert (
-        done.returncode == 1 and done.stderr.count("File too large") == 6 and "Traceback" not in done.stderr
-    )
+    status, said = accentlib("features", "-i", tmp_path / "all.lst", limit=10_000)
+    assert status == 1 and said.count("File too large") == 6 and "Traceback" not in said
     assert not [*corpus.glob("*.pickle"), *corpus.glob("*.tmp")]
 
 
 def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(tmp_path, corpus_dir):
     out = tmp_path / "run"
     train = ["train", "--data", corpus_dir, "--preset", "laptop", "--out_dir", out, *SMALL]
-    assert accentlib(*train).returncode == 0
+    assert accentlib(*train)[0] == 0
     before = (out / "last.pt").read_bytes()
     more = ["train", "--data", corpus_dir, "--out_dir", out, "--resume", "--max_epochs", "2"]
     # what is written before the checkpoint is smaller than half of it
-    done = accentlib(*more, limit=len(before) // 2)
-    assert done.returncode == 2 and ".pt" in last_line(done) and "too large" in last_line(done)
+    status, said = accentlib(*more, limit=len(before) // 2)
+    assert status == 2 and ".pt" in last_line(said) and "too large" in last_line(said)
     assert (out / "last.pt").read_bytes() == before and not list(out.glob("*.tmp"))
-    assert accentlib(*more).returncode == 0
+    assert accentlib(*more)[0] == 0
     assert read_checkpoint(out / "last.pt")["training"]["counters"]["epoch"] == 2
 
 
@@ -98,14 +90,15 @@ def test_stopped_anywhere_it_goes_on(tmp_path, corpus_dir, kind):
     """Features, checkpoints and the feature store are whole, wherever the signal comes."""
     train = ["train", "--data", str(corpus_dir), "--preset", "laptop", *SMALL, "--early_stopping", "-1"]
     train += ["--out_dir", str(tmp_path / "run"), "--requeue", "--max_epochs"]
-    for wait in (0.5, 2.0, 4.0):
-        with subprocess.Popen(
-            [sys.executable, "-m", "accentlib", *train, "1000"], stderr=subprocess.PIPE, text=True
-        ) as process:
-            time.sleep(wait)
-            process.send_signal(kind)
-            said = process.communicate(timeout=60)[1]
-        assert "Traceback" not in said or wait == 0.5, said  # imports may end in their own words
+    importing = subprocess.Popen([sys.executable, "-m", "accentlib", *train, "1000"])
+    time.sleep(0.5)
+    importing.send_signal(kind)
+    importing.wait(60)
+    for wait in (0.2, 1.0, 2.5):
+        program = Program(*train, "1000")
+        time.sleep(wait)
+        program.send(kind)
+        assert "Traceback" not in program.end()[1]
         for file in (tmp_path / "run").glob("*.pt"):
             load_model(file)
     last = tmp_path / "run" / "last.pt"
@@ -128,18 +121,12 @@ def test_the_papers_settings_on_a_few_clips_say_when_they_save_and_save_at_ctrl_
         *SMALL,
     ]
     train += ["--validate_every", "10000", "--max_epochs"]
-    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen([sys.executable, "-u", "-m", "accentlib", *train, "100000"],
-                          stderr=subprocess.PIPE, text=True, preexec_fn=heed) as process:  # fmt: skip
-        said = ""
-        while "validates and saves every 10,000 updates, here 5,000 epochs" not in said:
-            line = process.stderr.readline()
-            assert line, said
-            said += line
-        time.sleep(3)
-        process.send_signal(signal.SIGINT)
-        said += process.communicate(timeout=60)[1]
-    assert process.returncode == 130 and "Traceback" not in said and "--resume continues" in said
+    program = Program(*train, "100000")
+    program.until(lambda: "validates and saves every 10,000 updates, here 5,000 epochs" in program.said)
+    time.sleep(1)
+    program.send(signal.SIGINT)
+    status, said = program.end()
+    assert status == 130 and "Traceback" not in said and "--resume continues" in said
     counters = read_checkpoint(tmp_path / "run" / "last.pt")["training"]["counters"]
     assert counters["step"] > 0
     assert main([*train, str(counters["epoch"] + 2), "--resume"]) == 0
@@ -183,16 +170,11 @@ def test_a_batch_system_stops_the_group_and_loaders_are_quiet(tmp_path, corpus_d
     """A worker of the DataLoader left its traceback before the clean line."""
     train = ["train", "--data", str(corpus_dir), "--out_dir", str(tmp_path / "run"), *SMALL]
     train += ["--num_workers", "2", "--max_epochs", "100000"]
-    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen([sys.executable, "-m", "accentlib", *train], stderr=subprocess.PIPE, text=True,
-                          preexec_fn=heed, start_new_session=True) as process:  # fmt: skip
-        for _ in range(600):
-            if (tmp_path / "run" / "last.pt").exists():
-                break
-            time.sleep(0.1)
-        os.killpg(process.pid, kind)
-        said = process.communicate(timeout=60)[1]
-    assert process.returncode == 130 and "Traceback" not in said, said
+    program = Program(*train, group=True)
+    program.until((tmp_path / "run" / "last.pt").exists)
+    os.killpg(program.process.pid, kind)
+    status, said = program.end()
+    assert status == 130 and "Traceback" not in said, said
     assert said.strip().endswith("accentlib: interrupted; --resume continues from last.pt, if there is one")
 
 
@@ -251,29 +233,13 @@ def test_a_clock_that_goes_back_changes_nothing(tmp_path, corpus_dir, tiny, monk
 def test_gradients_that_are_no_numbers_stop_it_and_spoil_nothing(tmp_path, corpus_dir):
     out = tmp_path / "run"
     train = ["train", "--data", corpus_dir, "--preset", "laptop", "--out_dir", out, *SMALL]
-    assert accentlib(*train).returncode == 0
+    assert accentlib(*train)[0] == 0
     before = (out / "last.pt").read_bytes()
     more = ["train", "--data", corpus_dir, "--out_dir", out, "--resume"]
-    done = accentlib(*more, "--max_epochs", "50", "--learning_rate", "1e38")
-    assert done.returncode == 2 and (out / "last.pt").read_bytes() == before
+    status, said = accentlib(*more, "--max_epochs", "50", "--learning_rate", "1e38")
+    assert status == 2 and (out / "last.pt").read_bytes() == before
     step = read_checkpoint(out / "last.pt")["training"]["counters"]["step"]
-    assert f"{out / 'last.pt'} is of update {step}" in last_line(done) and "learning_rate" in last_line(done)
-
-
-def dies_at(marker, item):
-    """A function of one file that kills its process at the first meeting with one of them."""
-    if item == 40 and not marker.exists():
-        marker.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return item
-
-
-def test_a_process_that_dies_is_said_in_a_line_and_the_next_call_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("accentlib.features.parallel.MANY", 10)
-    function = functools.partial(dies_at, tmp_path / "marker")
-    with pytest.raises(InputError, match="one of the processes died"):
-        list(on_all_cores(function, range(100)))
-    assert list(on_all_cores(function, range(100))) == list(range(100))
+    assert f"{out / 'last.pt'} is of update {step}" in last_line(said) and "learning_rate" in last_line(said)
 
 
 # files that would run code

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import functools
 import io
 import json
 import os
@@ -12,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ import pandas as pd
 import pytest
 from helpers import BUNDLED, TINY, as_flags, write_corpus
 from matplotlib.figure import Figure
+from programs import Program
 
 import accentlib
 from accentlib.cli import main
@@ -401,26 +400,11 @@ def test_a_checkpoint_of_other_accents_is_refused(run_dir, tmp_path, capsys):
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_ctrl_c_leaves_a_whole_checkpoint_to_go_on_from(corpus_dir, tmp_path):
     flags = [*FLAGS, "--max_epochs", "100000"]
-    command = [
-        sys.executable,
-        "-m",
-        "accentlib",
-        "train",
-        "--data",
-        str(corpus_dir),
-        "--out_dir",
-        str(tmp_path),
-    ]
-    # a shell's background job ignores SIGINT, and its children would, too
-    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True, preexec_fn=heed)
-    for _ in range(600):
-        if (tmp_path / "last.pt").exists():
-            break
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and "--resume continues from last.pt" in err and "Traceback" not in err
+    program = Program("train", "--data", corpus_dir, "--out_dir", tmp_path, *flags)
+    program.until((tmp_path / "last.pt").exists)
+    program.send(signal.SIGINT)
+    status, said = program.end()
+    assert status == 130 and "--resume continues from last.pt" in said and "Traceback" not in said
     done = read_checkpoint(tmp_path / "last.pt")["training"]["counters"]["epoch"]
     argv = ["train", "--data", str(corpus_dir), "--out_dir", str(tmp_path), "--resume"]
     assert main([*argv, "--max_epochs", str(done + 2)]) == 0

@@ -4,14 +4,13 @@ import dataclasses
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 import torch
 from helpers import RATE, TINY, as_flags, tone, train_argv
+from programs import Program
 
 from accentlib.cli import main
 from accentlib.cli.flags import make_parser, spellings
@@ -354,14 +353,12 @@ def test_killed_five_times_and_requeued_it_ends_with_the_weights_of_an_uninterru
     last, rng, kills = tmp_path / "killed" / "last.pt", random.Random(0), 0
     while kills < 5:
         seen = last.stat().st_mtime_ns if last.exists() else 0
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen([sys.executable, "-m", "accentlib", *argv], **quiet)
-        while process.poll() is None and (not last.exists() or last.stat().st_mtime_ns == seen):
-            time.sleep(0.02)
+        program = Program(*argv)
+        program.until(lambda seen=seen: last.exists() and last.stat().st_mtime_ns != seen)
         time.sleep(rng.uniform(0, 0.5))
-        assert process.poll() is None, "it ended before it was killed"
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        assert program.runs, "it ended before it was killed"
+        program.send(signal.SIGKILL)
+        program.end()
         kills += 1
     done = read_checkpoint(last)["training"]["counters"]["epoch"]
     assert 0 < done < 400

@@ -21,9 +21,10 @@ from accentlib.network.checkpoint import SHIPPED
 CLIPS = 200
 
 
-@pytest.fixture
-def cluster(tmp_path):
-    """A scheduler's address and its two workers, each of one thread."""
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A scheduler's address and its two workers, each of one thread; the last test may kill one."""
+    tmp_path = tmp_path_factory.mktemp("cluster")
     file, processes = tmp_path / "scheduler.json", []
 
     def start(*command: str) -> subprocess.Popen:
@@ -70,6 +71,17 @@ def many_clips(folder) -> pd.DataFrame:
     return table
 
 
+def test_embeddings_of_a_corpus_are_those_of_one_machine(tmp_path, cluster):
+    address, workers = cluster
+    many_clips(tmp_path / "corpus")
+    embed = ["embed", "--data", str(tmp_path / "corpus"), "--checkpoint", str(SHIPPED), "--output"]
+    assert main([*embed, str(tmp_path / "cluster.npz"), "--scheduler", address]) == 1
+    assert main([*embed, str(tmp_path / "here.npz")]) == 1
+    with np.load(tmp_path / "cluster.npz") as far, np.load(tmp_path / "here.npz") as near:
+        assert far["paths"].tolist() == near["paths"].tolist() and len(near["paths"]) == CLIPS - 1
+        np.testing.assert_allclose(far["embeddings"], near["embeddings"], atol=1e-5)
+
+
 def test_features_are_made_once_each_though_a_worker_dies(tmp_path, cluster, capfd):
     address, workers = cluster
     table, out = many_clips(tmp_path / "corpus"), tmp_path / "out"
@@ -89,17 +101,6 @@ def test_features_are_made_once_each_though_a_worker_dies(tmp_path, cluster, cap
     store, local = open_store(table, out / "features", config), open_store(table, tmp_path / "local", config)
     for path in set(table["path"]) - set(store.problems):
         assert np.array_equal(store[path], local[path])
-
-
-def test_embeddings_of_a_corpus_are_those_of_one_machine(tmp_path, cluster):
-    address, workers = cluster
-    many_clips(tmp_path / "corpus")
-    embed = ["embed", "--data", str(tmp_path / "corpus"), "--checkpoint", str(SHIPPED), "--output"]
-    assert main([*embed, str(tmp_path / "cluster.npz"), "--scheduler", address]) == 1
-    assert main([*embed, str(tmp_path / "here.npz")]) == 1
-    with np.load(tmp_path / "cluster.npz") as far, np.load(tmp_path / "here.npz") as near:
-        assert far["paths"].tolist() == near["paths"].tolist() and len(near["paths"]) == CLIPS - 1
-        np.testing.assert_allclose(far["embeddings"], near["embeddings"], atol=1e-5)
 
 
 def test_a_scheduler_that_is_not_there_gets_one_line(tmp_path, capsys, monkeypatch):

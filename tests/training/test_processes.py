@@ -1,6 +1,7 @@
 """One training on two processes is the training of one: gloo, on this machine."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -8,34 +9,31 @@ import numpy as np
 import pytest
 import torch
 from helpers import TINY, as_flags
+from programs import CONTEXT, Program
 
 from accentlib.config import Config, InputError
 from accentlib.corpora.table import read_corpus
 from accentlib.network.checkpoint import load_model, read_checkpoint
 from accentlib.training.loop import Trainer
+from accentlib.training.processes import connect, disconnect, gather
 from accentlib.training.windows import EpochSampler
 
 # clips are longer than the window, for padding counts in batch norm; and nothing is drawn by each process itself
 ALONE = TINY | {"crop_seconds": 0.4, "head_drop": 0.0, "num_workers": 0, "sample_rate": 16_000}
 
-GRADIENTS = """
-import sys, torch
-from accentlib.training import processes as distributed
-from accentlib.config import Config
-from accentlib.corpora.table import read_corpus
-from accentlib.training.loop import Trainer
-data, out, config = sys.argv[1:]
-distributed.connect()
-trainer = Trainer(read_corpus(data), Config.laptop(**eval(config)), out, progress=False)
-for batch in trainer.loader:
-    trainer.loss(batch).backward()
-    break
-if distributed.rank() == 0:
-    norms = {k: v for k, v in trainer.model.state_dict().items() if "running" in k}
-    torch.save([{k: v.grad for k, v in trainer.model.named_parameters()}, norms], out + "/gradients.pt")
-distributed.gather(None)
-distributed.disconnect()
-"""
+
+def gradients(rank: int, port: int, data: str, out: str) -> None:
+    """One of two processes: its first batch; process 0 stores gradients and statistics of batch norm."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    connect()
+    trainer = Trainer(read_corpus(data), Config.laptop(**ALONE), out, progress=False)
+    trainer.loss(next(iter(trainer.loader))).backward()
+    if rank == 0:
+        norms = {k: v for k, v in trainer.model.state_dict().items() if "running" in k}
+        torch.save([{k: v.grad for k, v in trainer.model.named_parameters()}, norms], out + "/gradients.pt")
+    gather(None)
+    disconnect()
 
 
 def together(*command: str, processes: int = 2) -> subprocess.CompletedProcess:
@@ -52,15 +50,20 @@ def together(*command: str, processes: int = 2) -> subprocess.CompletedProcess:
 
 
 def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(tmp_path, corpus_dir):
-    (tmp_path / "two.py").write_text(GRADIENTS)
-    done = together(str(tmp_path / "two.py"), str(corpus_dir), str(tmp_path), repr(ALONE))
-    assert done.returncode == 0, done.stderr
-    gradients, norms = torch.load(tmp_path / "gradients.pt")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]  # a free one
+    both = [CONTEXT.Process(target=gradients, args=(i, port, str(corpus_dir), str(tmp_path))) for i in (0, 1)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(120)
+    assert [process.exitcode for process in both] == [0, 0]
+    together, norms = torch.load(tmp_path / "gradients.pt")
     trainer = Trainer(read_corpus(corpus_dir), Config.laptop(**ALONE), tmp_path / "one", progress=False)
     trainer.loss(next(iter(trainer.loader))).backward()
     for name, weight in trainer.model.named_parameters():
         scale = weight.grad.abs().max()
-        assert (gradients[name] - weight.grad).abs().max() <= 2e-4 * scale + 1e-7, name
+        assert (together[name] - weight.grad).abs().max() <= 2e-4 * scale + 1e-7, name
     for name, value in trainer.model.state_dict().items():
         if "running" in name:  # the statistics of batch norm are the whole batch's
             torch.testing.assert_close(norms[name], value, rtol=1e-4, atol=1e-6)
@@ -83,10 +86,7 @@ def test_two_processes_train_from_the_command_line_and_one_goes_on(tmp_path, cor
         assert other["balanced_accuracy"] == pytest.approx(accuracy, abs=0.12)  # a clip of nine at most
     assert len(two["random"]) == 2 and load_model(tmp_path / "two" / "best.pt").labels == one.model.labels
     more = as_flags(ALONE | {"max_epochs": 5, "early_stopping": -1})
-    assert (
-        subprocess.run([sys.executable, "-m", "accentlib", "train", *flags, *more, "--resume"]).returncode
-        == 0
-    )
+    assert Program("train", *flags, *more, "--resume").end()[0] == 0
     assert read_checkpoint(tmp_path / "two" / "last.pt")["training"]["counters"]["epoch"] == 5
 
 
