@@ -34,7 +34,7 @@ test-browser: $(INSTALLED)  ## the map and every notebook in a real browser; nee
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[browser]"
 	$(BIN)/python -m pytest -q tests/browser
 
-bench: $(INSTALLED)  ## speed against the published way, 15 min: benchmarks.json and a table; let nothing else run
+bench: $(INSTALLED)  ## speed against the published way, 20 min: benchmarks.json and a table; let nothing else run
 	mkdir -p runs
 	$(BIN)/python -m pytest -q tests/benchmarks/bench_*.py --benchmark-json=runs/benchmarks_raw.json --benchmark-columns=median
 	$(BIN)/python tests/benchmarks/ratios.py runs/benchmarks_raw.json benchmarks.json

@@ -8,8 +8,8 @@ import torch
 from published import Network
 
 from accentlib.config import Config
-from accentlib.device import keep_freed_memory
 from accentlib.embeddings.inference import forward_log_mels
+from accentlib.features.parallel import keep_freed_memory
 from accentlib.network.accent_net import AccentNet
 
 CLIPS = 300
@@ -33,7 +33,7 @@ def in_batches(log_mels):
 @functools.cache
 def model():
     torch.manual_seed(0)
-    return AccentNet(Config.laptop(sample_rate=16_000), list("abcdef")).eval()
+    return AccentNet(Config.laptop(sample_rate=16_000, n_mels=80), list("abcdef")).eval()
 
 
 WAYS = {"published": as_published, "accentlib": in_batches, "accentlib, one at a time": one_at_a_time}

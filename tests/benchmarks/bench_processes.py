@@ -32,7 +32,7 @@ distributed.disconnect()
 
 
 @pytest.mark.parametrize("way", ["one process, two threads", "two processes, one thread"])
-@pytest.mark.parametrize("again", range(3))
+@pytest.mark.parametrize("again", range(2))
 def test_processes(benchmark, clips, tmp_path_factory, way, again):
     folder = tmp_path_factory.getbasetemp() / "processes"
     folder.mkdir(exist_ok=True)

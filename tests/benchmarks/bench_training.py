@@ -17,7 +17,7 @@ from accentlib.features.store import open_store
 from accentlib.network.accent_net import AccentNet
 from accentlib.training.loop import Trainer, check_gradients
 
-BATCH, STEPS, SECONDS = 32, 8, 3.5
+BATCH, STEPS, SECONDS = 32, 5, 3.5
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def utterances_a_second(way, clips, pickles, folder, channels, precision):
         steps = published_steps(clips, pickles, folder, channels)
     else:
         steps = our_steps(clips, pickles, folder, channels, precision)
-    steps(3)
+    steps(2)
     started = time.perf_counter()
     steps()
     return STEPS * BATCH / (time.perf_counter() - started)
@@ -102,10 +102,10 @@ def gflop(channels):
     return counter.get_total_flops() / 2e9
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", sorted({torch.float32, get_precision("auto", get_device("cpu"))}, key=str))
 @pytest.mark.parametrize("again", range(3))
 def test_what_the_machine_can_do(benchmark, dtype, again):
-    """A product of two 4,096 x 4,096 matrices."""
+    """A product of two 4,096 x 4,096 matrices, in bfloat16 only where the processor computes in it."""
     torch.set_num_threads(2)
     matrix = torch.randn(4096, 4096, dtype=dtype)
     matrix @ matrix

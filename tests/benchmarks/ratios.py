@@ -11,6 +11,10 @@ import statistics
 import sys
 from pathlib import Path
 
+import torch
+
+from accentlib.device import get_precision
+
 
 def main(raw: Path, target: Path) -> None:
     """Print the table; write the ratios."""
@@ -37,10 +41,15 @@ def main(raw: Path, target: Path) -> None:
         shown = ", ".join(f"{way} {rate:,.1f}" for way, rate in medians.items())
         print(f"| {name} | {shown} | {f'{ratio:.1f}' if ratio else ''} |")
     for name, info in others.items():
-        print(f"| {name} | {', '.join(f'{k} {v:.3g}' for k, v in info.items() if isinstance(v, float))} | |")
+        numbers = {key: value for key, value in info.items() if isinstance(value, (int, float))}
+        print(f"| {name} | {', '.join(f'{key} {value:.4g}' for key, value in numbers.items())} | |")
         ratios |= {key: info[key] for key in info if key == "seconds_to_90" and info[key]}
+        ratios[name] = {key: round(value, 4) for key, value in numbers.items()}
     machine = {key: content["machine_info"].get(key) for key in ("machine", "python_version")}
     machine["cpu"] = content["machine_info"].get("cpu", {}).get("brand_raw")
+    machine["instructions"] = torch.backends.cpu.get_cpu_capability()
+    machine["training_computes_in"] = str(get_precision("auto", torch.device("cpu")))
+    print(", ".join(f"{key}: {value}" for key, value in machine.items()))
     target.write_text(json.dumps(ratios | {"machine": machine}, indent=2) + "\n")
 
 
