@@ -139,12 +139,12 @@ def drawing(trainer: Trainer, note: str) -> Iterator[Callable]:
 
 def first_look(note: str, trainer: Trainer) -> None:
     """Draw the embeddings of the validation clips once, after a few epochs: something to look at."""
-    from .. import plots
-
-    rows, of = trainer.validation.rows, f"{trainer.epoch} of {trainer.config.max_epochs} epochs"
+    rows = trainer.validation.rows
     if trainer.epoch < FIRST_LOOK or len(rows) < 4:
         return
-    trainer.after_validation = None
+    from .. import plots
+
+    trainer.after_validation, of = None, f"{trainer.epoch} of {trainer.config.max_epochs} epochs"
     answers = infer(trainer.evaluated, rows, store=trainer.store)
     points, caption = plots.project_tsne(answers.embeddings, seed=trainer.config.seed)
     speakers = counted(rows["speaker"].nunique(), "validation speaker")

@@ -13,6 +13,7 @@ AT_ONCE = 128  # frames transformed at once: they stay in the processor's cache
 FULL_SCALE = 32768.0  # the published features are computed from 16-bit sample values
 
 
+@lru_cache(maxsize=16)
 def mel_edges(sample_rate: int, n_mels: int) -> np.ndarray:
     """Edges of the mel bands, Hz, ``(n_mels + 2,)``; band i is centred at edge i + 1, and ends at i + 2.
     They are evenly spaced on Slaney's mel scale, as librosa's: linear to 1000 Hz, then logarithmic."""

@@ -21,7 +21,8 @@ def on_all_cores(function: Callable, items: Sequence, *, progress: str | None = 
                  scheduler: str = "") -> Generator:  # fmt: skip
     """Yield ``function(item)`` of each item, in order, from a thread per core (decoders and FFTs run side by
     side) or a Dask cluster: the scheduler is ``tcp://HOST:8786``, workers have accentlib and the files."""
-    results = _on_cluster(function, items, scheduler) if scheduler else _in_threads(function, items)
+    here = _in_threads if len(items) > 1 else map  # starting threads takes longer than one clip
+    results = _on_cluster(function, items, scheduler) if scheduler else here(function, items)
     hide = True if progress is None else None  # None: unless stderr is a terminal
     return iter(tqdm(results, progress, total=len(items), unit=" clips", file=sys.stderr, disable=hide))
 
@@ -55,7 +56,7 @@ def _on_cluster(function: Callable, items: Sequence, scheduler: str) -> Iterator
         raise InputError(f"{scheduler}: {reason(error)} ({hint})") from None
 
 
-def _in_order(submit: Callable, function: Callable, items: Sequence, cores: Callable, together: int):
+def _in_order(submit: Callable, function: Callable, items: Sequence, cores: Callable, size: int) -> Iterator:
     """Yield results in order, with two tasks per core under way: results must not pile up in memory."""
     # joblib's generator submits a task when another ends, not when its result is taken (joblib 1.6).
     waiting: deque = deque()
@@ -63,8 +64,8 @@ def _in_order(submit: Callable, function: Callable, items: Sequence, cores: Call
     def each(part: Sequence) -> list:
         return [function(item) for item in part]
 
-    for start in range(0, len(items), together):
-        waiting.append(submit(each, items[start : start + together]))
+    for start in range(0, len(items), size):
+        waiting.append(submit(each, items[start : start + size]))
         while len(waiting) > 2 * max(1, cores()):
             yield from waiting.popleft().result()
     while waiting:

@@ -100,8 +100,8 @@ def groups(names: pd.Series) -> dict[str, Any]:
 def look_at(config: Config, folder: Path, store: FeatureStore,
             seen: tuple[dict[str, Any], Weights]) -> tuple[dict[str, Any], dict[str, str]]:  # fmt: skip
     """Text, attention (mean 1) and link from ``folder`` of a clip; its spectrogram and audio as data URLs."""
-    (row, weights), audio = seen, audio_beside(seen[0]["path"])
-    log_mels = store[row["id"]]
+    row, weights = seen
+    log_mels, audio = store[row["id"]], audio_beside(row["path"])
     clip: dict[str, Any] = {"name": "/".join(Path(row["id"]).parts[-2:]), "probability": row["probability"]}
     clip |= {name: str(row[name]) for name in ("accent", "speaker", "split", "predicted") if name in row}
     clip["seconds"] = round(len(log_mels) * config.hop_seconds, 2)
