@@ -117,7 +117,8 @@ class Trainer:
         """Write checkpoints to ``out_dir``; every process calls it, process 0 writes."""
         state = self.state_dict()
         if rank() == 0:
-            self.evaluated.trained_on = None if self.learned is None else self.learned | self.own_clips()
+            known = None if self.learned is None else self.learned | self.own_clips()
+            self.model.trained_on = self.evaluated.trained_on = known
             for name in names:
                 save_checkpoint(self.out_dir / name, self.evaluated, state)
             if (best := self.out_dir / "best.pt").exists():
