@@ -58,12 +58,12 @@ def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(tmp_path, 
     for process in both:
         process.join(120)
     assert [process.exitcode for process in both] == [0, 0]
-    together, norms = torch.load(tmp_path / "gradients.pt")
+    shared, norms = torch.load(tmp_path / "gradients.pt")
     trainer = Trainer(read_corpus(corpus_dir), Config.laptop(**ALONE), tmp_path / "one", progress=False)
     trainer.loss(next(iter(trainer.loader))).backward()
     for name, weight in trainer.model.named_parameters():
         scale = weight.grad.abs().max()
-        assert (together[name] - weight.grad).abs().max() <= 2e-4 * scale + 1e-7, name
+        assert (shared[name] - weight.grad).abs().max() <= 2e-4 * scale + 1e-7, name
     for name, value in trainer.model.state_dict().items():
         if "running" in name:  # the statistics of batch norm are the whole batch's
             torch.testing.assert_close(norms[name], value, rtol=1e-4, atol=1e-6)
