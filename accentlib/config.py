@@ -35,7 +35,8 @@ def option(default: Any, text: str, choices: tuple[str, ...] | None = None, with
 
 
 FRONT_ENDS = ("VGG3L", "VGG4L", "ResNet34")
-POOLINGS = ("Statistics", "Attention", "MHA", "DoubleMHA")
+PAPER_POOLINGS = ("Statistics", "Attention", "MHA", "DoubleMHA")
+POOLINGS = (*PAPER_POOLINGS, "AttentiveStatistics", "DoubleMHAStatistics", "Phones")
 NORMS, BALANCES, SCHEDULES = ("cmn", "cmvn"), ("none", "sampling", "loss"), ("plateau", "cosine")
 OPTIMIZERS, CRITERIA = ("Adam", "AdamW", "SGD", "RMSprop"), ("macro_f1", "eer")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -45,7 +46,8 @@ SHORTEST_SLICE = 2.0  # s, the shortest batch of random_slicing
 SHORTEST_CLIP = 0.2  # s, the shortest clip that make_corpus keeps
 FEATURE_FIELDS = ("sample_rate", "n_fft", "window_seconds", "hop_seconds", "n_mels", "preemphasis",
                   "trim_silence")  # fmt: skip
-MODEL_FIELDS = ("front_end", "channels", "batch_norm", "pooling_method", "heads", "embedding_size")
+MODEL_FIELDS = ("front_end", "channels", "step_frames", "batch_norm", "pooling_method", "heads",
+                "embedding_size")  # fmt: skip
 ALIASES = {
     "win_length": "window_seconds", "hop_length": "hop_seconds", "kernel_size": "channels",
     "heads_number": "heads", "mask_prob": "head_drop", "scalingFactor": "scale", "scaling_factor": "scale",
@@ -81,6 +83,7 @@ class Config:
     # model
     front_end: str = option("VGG4L", "convolutional front end", FRONT_ENDS)
     channels: int = option(1024, "channels of the front end's last block; each earlier one has half")
+    step_frames: int = option(0, "frames in a step of a VGG; 0: 16, or 8 with three blocks")
     batch_norm: bool = option(False, "batch norm after the pooling of each VGG block")
     pooling_method: str = option("DoubleMHA", "pooling of frames into one vector", POOLINGS)
     heads: int = option(32, "attention heads")
@@ -99,6 +102,7 @@ class Config:
     wave_augment: bool = option(False, "shift pitch, stretch, or add noise to 3 of 4 waves (slow)")
     speed_range: float = option(0.0, "change the speed by up to this; 0.1: 0.9 to 1.1", within=FRACTION)
     tract_range: float = option(0.0, "change the vocal tract length by up to this factor", within=FRACTION)
+    noise_and_rooms: bool = option(False, "add noise of 3 to 40 dB SNR, and reverberation, to log-mels")
     spec_augment: bool = option(False, "mask random frames and mel bands (SpecAugment)")
     # sampling
     balance: str = option("none", "sample rare accents more often, or weight the loss", BALANCES)
@@ -135,9 +139,11 @@ class Config:
             if wanted and not IN_RANGE[wanted](value):
                 raise InputError(f"{f.name} must be {wanted}, not {value}")
         heads, size = self.heads, self.encoder_size
+        if self.step_frames not in (0, *(2**i for i in range(VGG_BLOCKS.get(self.front_end, -1) + 1))):
+            raise InputError(f"{self.front_end} cannot have a step of {self.step_frames} frames")
         if self.channels < 8:
             raise InputError(f"channels must be at least 8, not {self.channels}")
-        if heads < 1 or (self.pooling_method in ("MHA", "DoubleMHA") and size % heads):
+        if heads < 1 or ("MHA" in self.pooling_method and size % heads):
             raise InputError(f"heads {heads} does not divide the encoder's size {size}")
         if self.batch_size < 2:
             raise InputError("batch_size must be at least 2: batch norm compares utterances")
@@ -156,7 +162,7 @@ class Config:
     @property
     def frames_a_step(self) -> int:
         """Frames in one step of the encoder: 8, 16 or 32."""
-        return 32 if self.front_end == "ResNet34" else 2 ** VGG_BLOCKS[self.front_end]
+        return 32 if self.front_end == "ResNet34" else self.step_frames or 2 ** VGG_BLOCKS[self.front_end]
 
     @property
     def first_frame(self) -> float:
@@ -213,9 +219,10 @@ LAPTOP = {
 }  # fmt: skip
 # Chosen on the development speakers of the Speech Accent Archive; the model card has the table.
 REAL_SPEECH = LAPTOP | {
-    "trim_silence": 30.0, "channels": 128, "heads": 4, "head_drop": 0.0, "margin": 0.1,
-    "crop_seconds": 4.0, "evaluation_window": 4.0, "phone_weight": 10.0, "learning_rate": 2e-3,
-    "max_epochs": 250, "validate_every": 250,
+    "trim_silence": 30.0, "step_frames": 8, "pooling_method": "Phones", "head_drop": 0.0, "dropout": 0.2,
+    "scale": 20.0, "margin": 0.1, "phone_weight": 5.0, "crop_seconds": 4.0, "evaluation_window": 4.0,
+    "speed_range": 0.0, "tract_range": 0.0, "weight_averaging": 0.98, "learning_rate": 4e-3,
+    "batch_size": 48, "max_epochs": 150, "validate_every": 50,
 }  # fmt: skip
 PRESETS = {name: getattr(Config, name) for name in ("paper", "accent_fork", "laptop", "real_speech")}
 FINETUNING = {"accent_fork": {"crop_seconds": 1.0}}  # a preset's own values for fine-tuning

@@ -6,8 +6,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..config import POOLINGS, Config
-from ..corpora.phones import wanted_phones
+from ..config import PAPER_POOLINGS, POOLINGS, Config
 from ..corpora.table import read_corpus, select
 from ..embeddings.evaluate import evaluate_table
 from ..embeddings.metrics import accent_scores, equal_error_rate
@@ -15,13 +14,14 @@ from ..network.checkpoint import load_model
 from ..plots import plot_comparison
 from .baselines import tested_on
 from .grid import Grid
+from .recipe import phones_for
 
 PROPOSED = "DoubleMHA"  # the paper's pooling, which the others are compared with
 FIGURES = ["macro_f1", "balanced_accuracy", "eer"]
 
 
 def compare(data: str | Path, config: Config, out_dir: str | Path, *, seeds: Sequence[int] = (1, 2, 3),
-            poolings: Sequence[str] = POOLINGS, progress: bool = True) -> pd.DataFrame:  # fmt: skip
+            poolings: Sequence[str] = PAPER_POOLINGS, progress: bool = True) -> pd.DataFrame:  # fmt: skip
     """Train every pooling with every seed, all else as in ``config``; test all on the same unseen speakers.
 
     Parameters
@@ -33,7 +33,8 @@ def compare(data: str | Path, config: Config, out_dir: str | Path, *, seeds: Seq
 
     Returns those rows; ``eer`` is of all pairs of test clips by different speakers: same accent or not.
     Raises InputError if ``out_dir`` holds a comparison of other data or another configuration."""
-    grid, rows, phones = Grid(out_dir, data, config, progress), pd.DataFrame(), wanted_phones(data, config)
+    grid, rows = Grid(out_dir, data, config, progress), pd.DataFrame()
+    phones = phones_for(read_corpus(data, split=False), data, config, out_dir)
     for seed in seeds:
         table = read_corpus(data, seed=seed)
         for pooling in poolings:

@@ -45,7 +45,7 @@ class AccentNet(nn.Module):
         self.trained_on: frozenset[int] | None = frozenset()  # fingerprints of training clips; None: unknown
         size = config.embedding_size
         self.front_end = ResNet34(config) if config.front_end == "ResNet34" else VGG(config)
-        self.pooling = make_pooling(config)
+        self.pooling = make_pooling(config, len(self.phones))
         pooled_size: int = self.pooling.output_size  # type: ignore[assignment]  # it is no module
         self.fc1, self.fc2 = nn.Linear(pooled_size, size), nn.Linear(size, size)
         self.norm, self.fc3 = nn.BatchNorm1d(size), nn.Linear(size, size)
@@ -64,7 +64,11 @@ class AccentNet(nn.Module):
 
     def pool(self, encoded: Tensor, steps: Tensor) -> tuple[Tensor, Weights]:
         """The embedding ``(batch, embedding)`` and the attention weights, from the front end's output."""
-        pooled, weights = self.pooling(encoded.float(), frame_mask(steps, encoded.shape[1]))
+        given = [encoded.float(), frame_mask(steps, encoded.shape[1])]
+        if self.config.pooling_method == "Phones":
+            # detached: the accent's gradient must not change what counts as which phone
+            given.append(self.phone_layer(encoded).detach().float().softmax(-1))
+        pooled, weights = self.pooling(*given)
         x = F.relu(self.fc1(self._drop(pooled)))  # (batch, embedding)
         return self.norm(F.relu(self.fc2(self._drop(x)))), weights  # (batch, embedding)
 

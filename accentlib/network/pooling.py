@@ -7,6 +7,7 @@ import math
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import Config
@@ -19,6 +20,16 @@ class Weights(NamedTuple):
     heads: Any = None  # (batch, heads), sums to 1 over heads
 
 
+def moments(values: Tensor, weights: Tensor) -> Tensor:
+    """Means and, after them, standard deviations over steps: ``(batch, heads, 2 * size)``, of ``values``
+    ``(batch, steps, heads, size)`` with ``weights`` ``(batch, steps, heads)`` that sum to 1 over steps."""
+    weights = weights.unsqueeze(-1)
+    mean = (weights * values).sum(1)  # (batch, heads, size)
+    variance = (weights * (values - mean.unsqueeze(1)) ** 2).sum(1)  # (batch, heads, size)
+    # The floor keeps the square root's gradient finite where a value never changes.
+    return torch.cat([mean, variance.clamp(min=1e-6).sqrt()], dim=-1)
+
+
 class StatisticsPooling(nn.Module):
     """Mean and standard deviation over steps: ``(batch, 2 * size)``."""
 
@@ -28,10 +39,22 @@ class StatisticsPooling(nn.Module):
 
     def forward(self, steps: Tensor, mask: Tensor) -> tuple[Tensor, Weights]:
         weights = mask.unsqueeze(-1) / mask.sum(1).view(-1, 1, 1)  # (batch, steps, 1)
-        mean = (weights * steps).sum(1)  # (batch, size)
-        variance = (weights * (steps - mean.unsqueeze(1)) ** 2).sum(1)  # (batch, size)
-        # The floor keeps the square root's gradient finite where a value never changes.
-        return torch.cat([mean, variance.clamp(min=1e-6).sqrt()], dim=1), Weights()
+        return moments(steps.unsqueeze(2), weights).squeeze(1), Weights()
+
+
+class AttentiveStatisticsPooling(nn.Module):
+    """Mean and standard deviation over steps, weighted by one attention with a hidden layer:
+    ``(batch, 2 * size)`` (Okabe, Koshinaka and Shinoda, arXiv 1803.10963, equations 3 to 6)."""
+
+    def __init__(self, size: int, hidden: int = 64):
+        super().__init__()
+        self.output_size = 2 * size
+        self.hidden, self.score = nn.Linear(size, hidden), nn.Linear(hidden, 1, bias=False)
+
+    def forward(self, steps: Tensor, mask: Tensor) -> tuple[Tensor, Weights]:
+        scores = self.score(self.hidden(steps).tanh())  # (batch, steps, 1)
+        weights = scores.masked_fill(~mask.unsqueeze(-1), -torch.inf).softmax(dim=1)
+        return moments(steps.unsqueeze(2), weights).squeeze(1), Weights(weights)
 
 
 class AttentionPooling(nn.Module):
@@ -82,13 +105,56 @@ class DoubleMultiHeadAttentionPooling(nn.Module):
         self.frame_attention = MultiHeadAttentionPooling(size, heads)
         self.query = nn.Parameter(nn.init.xavier_normal_(torch.empty(size // heads, 1)))
 
+    def contexts(self, steps: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """What the second attention weights: of each head a vector ``(batch, heads, size / heads)``."""
+        return self.frame_attention.contexts(steps, mask)
+
     def forward(self, steps: Tensor, mask: Tensor) -> tuple[Tensor, Weights]:
-        contexts, frame_weights = self.frame_attention.contexts(steps, mask)
+        contexts, frame_weights = self.contexts(steps, mask)
         scores = (contexts @ self.query).squeeze(-1)  # (batch, heads)
         if self.training:
             scores = scores.masked_fill(dropped_heads(scores, self.head_drop), -torch.inf)
         head_weights = scores.softmax(dim=1)  # (batch, heads)
         return torch.einsum("bh,bhd->bd", head_weights, contexts), Weights(frame_weights, head_weights)
+
+
+class DoubleMultiHeadStatisticsPooling(DoubleMultiHeadAttentionPooling):
+    """Double attention whose heads keep the deviation of what they attend to beside its mean: pools to
+    ``(batch, 2 * size / heads)``. Not in the paper."""
+
+    def __init__(self, size: int, heads: int, head_drop: float):
+        super().__init__(size, heads, head_drop)
+        self.output_size = 2 * size // heads
+        self.query = nn.Parameter(nn.init.xavier_normal_(torch.empty(self.output_size, 1)))
+
+    def contexts(self, steps: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of each head, ``(batch, heads, 2 * size / heads)``."""
+        _, weights = self.frame_attention.contexts(steps, mask)
+        return moments(steps.unflatten(-1, (self.frame_attention.heads, -1)), weights), weights
+
+
+class PhonePooling(nn.Module):
+    """Attention with a head for each phone, which the phone layer tells where its phone is spoken.
+
+    Pools to ``(batch, 2 * size + phones * values)``: mean and standard deviation over steps, then for each
+    phone how a projection of its steps differs from the utterance's mean. The difference is shrunk as if
+    ``softplus(prior)`` more steps of the phone were average, so that a phone that is not spoken gives 0."""
+
+    def __init__(self, size: int, phones: int, values: int = 16):
+        super().__init__()
+        self.output_size = 2 * size + phones * values
+        self.statistics, self.values = StatisticsPooling(size), nn.Linear(size, values, bias=False)
+        self.prior = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, steps: Tensor, mask: Tensor, phones: Tensor) -> tuple[Tensor, Weights]:
+        """``phones`` ``(batch, steps, phones)`` are the phones' probabilities in each step."""
+        whole, _ = self.statistics(steps, mask)
+        shares = phones * mask.unsqueeze(-1)
+        values = self.values(steps - whole[:, None, : steps.shape[2]])  # (batch, steps, values)
+        spoken = shares.sum(1).unsqueeze(-1)  # (batch, phones, 1), steps
+        rows = shares.transpose(1, 2) @ values / (spoken + F.softplus(self.prior))  # (batch, phones, values)
+        weights = shares / spoken.transpose(1, 2).clamp(min=1e-6)
+        return torch.cat([whole, rows.flatten(1)], dim=1), Weights(weights)
 
 
 def dropped_heads(scores: Tensor, head_drop: float) -> Tensor:
@@ -102,11 +168,18 @@ def dropped_heads(scores: Tensor, head_drop: float) -> Tensor:
     return rank < count
 
 
-def make_pooling(config: Config) -> nn.Module:
-    """The pooling of the configuration."""
+def make_pooling(config: Config, phones: int = 0) -> nn.Module:
+    """The pooling of the configuration, for a network that learns so many phones."""
     size, method = config.encoder_size, config.pooling_method
-    if method in ("Statistics", "Attention"):
-        return StatisticsPooling(size) if method == "Statistics" else AttentionPooling(size)
-    more = {"head_drop": config.head_drop} if method == "DoubleMHA" else {}
-    heads = {"MHA": MultiHeadAttentionPooling, "DoubleMHA": DoubleMultiHeadAttentionPooling}
-    return heads[method](size, config.heads, **more)
+    if method in (simple := {"Statistics": StatisticsPooling, "Attention": AttentionPooling,
+                             "AttentiveStatistics": AttentiveStatisticsPooling}):  # fmt: skip
+        return simple[method](size)
+    if method == "Phones":
+        return PhonePooling(size, phones)
+    if method == "MHA":
+        return MultiHeadAttentionPooling(size, config.heads)
+    double = {
+        "DoubleMHA": DoubleMultiHeadAttentionPooling,
+        "DoubleMHAStatistics": DoubleMultiHeadStatisticsPooling,
+    }
+    return double[method](size, config.heads, config.head_drop)

@@ -6,7 +6,7 @@ import pytest
 from helpers import TINY, as_flags, write_corpus
 
 from accentlib.cli import main
-from accentlib.config import POOLINGS, Config, InputError
+from accentlib.config import PAPER_POOLINGS, Config, InputError
 from accentlib.experiments.compare import compare, comparison_table, eer_change
 from accentlib.experiments.grid import check_budget
 from accentlib.training.validation import Validation
@@ -24,7 +24,9 @@ def test_compare_trains_each_pooling_with_each_seed_and_goes_on(tmp_path, capsys
     assert main([*argv, "1"]) == 0
     assert main([*argv, "1", "2"]) == 0
     rows = pd.read_csv(out_dir / "comparison.csv")
-    assert list(zip(rows["pooling"], rows["seed"], strict=True)) == [(p, s) for s in (1, 2) for p in POOLINGS]
+    assert list(zip(rows["pooling"], rows["seed"], strict=True)) == [
+        (p, s) for s in (1, 2) for p in PAPER_POOLINGS
+    ]
     assert rows["eer"].between(0, 1).all() and (rows["speakers"] == 6).all() and (rows["clips"] == 12).all()
     assert (out_dir / "comparison.png").stat().st_size > 5000
     out, err = capsys.readouterr()

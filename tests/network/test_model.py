@@ -14,16 +14,22 @@ from accentlib.config import FRONT_ENDS, POOLINGS, Config, InputError
 from accentlib.network.accent_net import AccentNet
 from accentlib.network.am_softmax import AMSoftmax
 from accentlib.network.padding import zero_padding
-from accentlib.network.pooling import DoubleMultiHeadAttentionPooling, dropped_heads
+from accentlib.network.pooling import (
+    AttentiveStatisticsPooling,
+    DoubleMultiHeadAttentionPooling,
+    DoubleMultiHeadStatisticsPooling,
+    PhonePooling,
+    dropped_heads,
+)
 from accentlib.network.vgg import VGGBlock
 
-LABELS = ["a", "b", "c", "d", "e"]
+LABELS, PHONES = ["a", "b", "c", "d", "e"], ["SIL", "AA", "B"]
 
 
 def make_model(tiny, **changes) -> AccentNet:
     """A network in evaluation mode whose batch norms are not at their start."""
     torch.manual_seed(0)
-    model = AccentNet(tiny.replace(**changes), LABELS)
+    model = AccentNet(tiny.replace(**changes), LABELS, PHONES)
     for module in model.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             torch.nn.init.normal_(module.running_mean)
@@ -49,7 +55,7 @@ def test_padding_never_changes_an_embedding(tiny, pooling, front_end, batch_norm
     for row, length, embedding in zip(batch, lengths, together, strict=True):
         alone = model.embed(row[None, :length])
         torch.testing.assert_close(embedding, alone[0], rtol=1e-5, atol=1e-5)
-    assert (together[0] - together[1]).abs().max() > 1e-3  # they are not all alike
+    assert (together[0] - together[-1]).abs().max() > 1e-3  # they are not all alike
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -62,7 +68,7 @@ def test_attention_weights_sum_to_one_over_speech_alone(tiny, pooling):
         return
     torch.testing.assert_close(weights.frames.sum(1), torch.ones(2, weights.frames.shape[2]))
     assert (weights.frames[1, math.ceil(33 / 16) :] == 0).all()
-    if pooling == "DoubleMHA":
+    if pooling.startswith("DoubleMHA"):
         torch.testing.assert_close(weights.heads.sum(1), torch.ones(2))
 
 
@@ -87,6 +93,82 @@ def test_double_mha_is_what_plain_loops_give():
             head_scores.append(math.exp(float(context @ head_query[:, 0])))
         expected = sum(s / sum(head_scores) * c for s, c in zip(head_scores, contexts, strict=True))
         torch.testing.assert_close(pooled[b], expected)
+
+
+def spread(part: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Weighted mean and deviation of the rows of ``part``, by plain loops."""
+    mean = sum(w * h for w, h in zip(weights, part, strict=True))
+    variance = sum(w * (h - mean) ** 2 for w, h in zip(weights, part, strict=True))
+    return torch.cat([mean, variance.sqrt()])
+
+
+def test_double_mha_with_deviations_is_what_plain_loops_give():
+    torch.manual_seed(0)
+    heads, size, length = 4, 3, 5
+    pooling = DoubleMultiHeadStatisticsPooling(heads * size, heads, 0.3).eval()
+    x = torch.randn(1, 7, heads * size)
+    with torch.no_grad():
+        pooled, weights = pooling(x, torch.arange(7)[None] < length)
+        _, plain = pooling.frame_attention(x, torch.arange(7)[None] < length)
+        torch.testing.assert_close(weights.frames, plain.frames)  # it attends as the paper's does
+        parts = [x[0, :length, j * size : (j + 1) * size] for j in range(heads)]
+        contexts = [spread(part, weights.frames[0, :length, j]) for j, part in enumerate(parts)]
+        scores = [math.exp(float(context @ pooling.query[:, 0])) for context in contexts]
+        expected = sum(s / sum(scores) * c for s, c in zip(scores, contexts, strict=True))
+    torch.testing.assert_close(pooled[0], expected)
+
+
+def test_attentive_statistics_are_what_plain_loops_give():
+    torch.manual_seed(0)
+    pooling, x, length = AttentiveStatisticsPooling(6).eval(), torch.randn(1, 7, 6), 5
+    with torch.no_grad():
+        pooled, weights = pooling(x, torch.arange(7)[None] < length)
+        scores = [math.exp(float(pooling.score(torch.tanh(pooling.hidden(h))))) for h in x[0, :length]]
+        shares = torch.tensor(scores) / sum(scores)
+        torch.testing.assert_close(weights.frames[0, :length, 0], shares)
+        torch.testing.assert_close(pooled[0], spread(x[0, :length], shares))
+
+
+def test_phone_pooling_is_what_plain_loops_give():
+    torch.manual_seed(0)
+    size, phones, values, length = 6, 4, 3, 5
+    pooling, x = PhonePooling(size, phones, values).eval(), torch.randn(1, 7, size)
+    shares = torch.randn(1, 7, phones).softmax(-1)
+    shares[0, :length, 2] = 0  # a phone that is not spoken
+    with torch.no_grad():
+        pooled, weights = pooling(x, torch.arange(7)[None] < length, shares)
+        part, mean = x[0, :length], x[0, :length].mean(0)
+        torch.testing.assert_close(pooled[0, : 2 * size], spread(part, torch.full((length,), 1 / length)))
+        projected = [pooling.values.weight @ (h - mean) for h in part]
+        prior = math.log(1 + math.exp(float(pooling.prior)))
+        for phone, row in enumerate(pooled[0, 2 * size :].reshape(phones, values)):
+            said = shares[0, :length, phone]
+            total = sum(s * v for s, v in zip(said, projected, strict=True))
+            torch.testing.assert_close(row, total / (float(said.sum()) + prior))
+            if said.any():
+                torch.testing.assert_close(weights.frames[0, :length, phone], said / said.sum())
+        assert (pooled[0, 2 * size :].reshape(phones, values)[2] == 0).all()
+
+
+def test_the_accent_does_not_change_what_counts_as_which_phone(tiny):
+    model = AccentNet(tiny.replace(pooling_method="Phones"), LABELS, PHONES)
+    model(torch.randn(4, 60, 80), None, torch.arange(4))[1].backward()
+    assert model.phone_layer.weight.grad is None
+
+
+@pytest.mark.parametrize("step", [1, 2, 4, 8, 16])
+def test_a_step_may_be_shorter_than_the_mels_are_pooled(tiny, step):
+    model = make_model(tiny, step_frames=step)
+    encoded, steps = model.encode(torch.randn(2, 101, 80), torch.tensor([101, 33]))
+    assert encoded.shape == (2, math.ceil(101 / step), tiny.encoder_size)
+    assert steps.tolist() == [math.ceil(101 / step), math.ceil(33 / step)]
+    assert model.config.frames_a_step == step
+
+
+def test_steps_that_no_network_has_are_refused(tiny):
+    for front_end, step in (("VGG4L", 32), ("VGG4L", 5), ("VGG3L", 16), ("ResNet34", 8)):
+        with pytest.raises(InputError, match="step"):
+            tiny.replace(front_end=front_end, step_frames=step)
 
 
 @pytest.mark.parametrize(("heads", "prob"), [(4, 0.3), (8, 0.3), (32, 0.4), (2, 0.5), (5, 0.0)])
@@ -135,10 +217,10 @@ def test_the_margin_handicaps_the_true_class_alone_and_annealing_blends_it_in():
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
 def test_gradient_reaches_every_weight(tiny, pooling, front_end):
     torch.manual_seed(0)
-    model = AccentNet(tiny.replace(pooling_method=pooling, front_end=front_end, head_drop=0.0), LABELS)
-    _, loss = model(
-        torch.randn(8, 60, 80), torch.tensor([60, 50, 40, 60, 30, 60, 20, 60]), torch.arange(8) % 5
-    )
+    config = tiny.replace(pooling_method=pooling, front_end=front_end, head_drop=0.0, phone_weight=1.0)
+    model, lengths = AccentNet(config, LABELS, PHONES), torch.tensor([60, 50, 40, 60, 30, 60, 20, 60])
+    phones = torch.randint(0, len(PHONES), (8, 60))
+    _, loss = model(torch.randn(8, 60, 80), lengths, torch.arange(8) % 5, phones=phones)
     loss.backward()
     for name, weight in model.named_parameters():
         assert weight.grad is not None and weight.grad.abs().sum() > 0, name

@@ -12,7 +12,7 @@ from helpers import ROOT, train_argv
 
 import accentlib
 from accentlib.cli import main
-from accentlib.config import ALIASES, POOLINGS, Config, InputError
+from accentlib.config import ALIASES, PAPER_POOLINGS, Config, InputError
 from accentlib.network.accent_net import AccentNet
 from accentlib.network.checkpoint import load_model, read_checkpoint
 from accentlib.network.pooling import MultiHeadAttentionPooling
@@ -198,7 +198,7 @@ def test_requeue_says_what_it_cannot_take_of_a_published_checkpoint(lists, corpu
         (
             argv,
             {"settings": statistics},
-            "pooling_method must be one of Statistics, Attention, MHA, DoubleMHA",
+            "pooling_method must be one of Statistics, Attention, MHA, DoubleMHA, AttentiveStatistics, DoubleMHAStatistics, Phones",
         ),
     ):
         torch.save(content | changes, chkpt)
@@ -330,7 +330,7 @@ def test_one_batch_norm_is_built_and_used():
     assert len(norms) == 1
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("pooling", PAPER_POOLINGS)
 def test_a_batch_with_heads_dropped_has_no_nan(tiny, pooling):
     torch.manual_seed(0)
     model = AccentNet(tiny.replace(pooling_method=pooling, mask_prob=0.9), ["a", "b"])
