@@ -5,6 +5,9 @@ import numpy as np
 from ..config import Config
 from ..features.log_mel import mel_edges
 
+ROOMS, NOISES = 1 / 3, 3 / 4  # shares of clips
+REVERBERATION = 0.12  # power that a room keeps of each frame, beside its direct sound
+
 
 def interpolate(rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """Rows at fractional positions along the first axis, by linear interpolation."""
@@ -34,6 +37,36 @@ def spec_augment(log_mels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         start = rng.integers(0, len(rows) - width + 1)
         rows[start : start + width] = 0
     return log_mels
+
+
+def reverberation(power: np.ndarray, rt60: float, hop_seconds: float) -> np.ndarray:
+    """The power ``(frames, mels)`` that a room adds: a share of each earlier frame's, 60 dB less in RT60 (s).
+    Late reverberation as a decay of power: Lebart, Boucher and Denbigh, Acta Acustica 87, 2001."""
+    from scipy.signal import lfilter
+
+    decay = 10 ** (-6 * hop_seconds / rt60)
+    return lfilter(*np.array([[0, REVERBERATION * decay], [1, -decay]], np.float32), power, axis=0)
+
+
+def noise(power: np.ndarray, decibels: float, knots: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The power ``(frames, mels)`` of noise ``decibels`` below the clip's; ``knots`` are log-magnitudes from
+    the lowest band to the highest, which the noise's spectrum passes through."""
+    mels = power.shape[1]
+    spectrum = np.exp(2 * np.interp(np.arange(mels), np.linspace(0, mels - 1, len(knots)), knots))
+    spectrum *= power.mean() * 10 ** (-decibels / 10) / spectrum.mean()
+    fluctuation = 0.2 + 1.6 * rng.random(power.shape, dtype=np.float32)  # from frame to frame
+    return spectrum.astype(np.float32) * fluctuation
+
+
+def noise_and_rooms(log_mels: np.ndarray, rng: np.random.Generator, hop_seconds: float) -> np.ndarray:
+    """Log-mels ``(frames, mels)``, before normalisation, as if recorded elsewhere: one in three in a room
+    with an RT60 of 0.15 to 0.8 s, three in four with noise (3 to 40 dB SNR, a random smooth spectrum)."""
+    power = np.exp(2 * log_mels)  # they are logarithms of magnitudes
+    if rng.random() < ROOMS:
+        power += reverberation(power, rng.uniform(0.15, 0.8), hop_seconds)
+    if rng.random() < NOISES:
+        power += noise(power, rng.uniform(3, 40), rng.normal(0, 1.5, 6), rng)
+    return 0.5 * np.log(power)
 
 
 def augment_wave(wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:

@@ -15,7 +15,7 @@ from ..features.audio import load_audio
 from ..features.batches import pad
 from ..features.log_mel import normalise, wave_log_mel
 from ..features.store import FeatureStore, audio_beside, clip_ids
-from .augment import augment_wave, training_window
+from .augment import augment_wave, noise_and_rooms, training_window
 from .processes import rank, world_size
 
 Batch = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor, torch.Tensor | None]
@@ -37,6 +37,8 @@ class WindowDataset(Dataset):
         config, (clip, path) = self.config, self.clips[index]
         rng = np.random.default_rng((config.seed, epoch, index, *again))
         log_mels = self.augmented(path, rng, frames) if config.wave_augment else self.store[clip]
+        if config.noise_and_rooms:
+            log_mels = noise_and_rooms(log_mels, rng, config.hop_seconds)
         log_mels = normalise(log_mels, config.normalization)
         phones = None if self.phones is None else self.phones.frames(clip, len(log_mels))
         window, phones = training_window(log_mels, rng, config, frames, phones)

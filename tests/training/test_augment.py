@@ -1,0 +1,73 @@
+"""Noise and rooms on log-mels, against the same noise and rooms added to waves."""
+
+import numpy as np
+import pytest
+from helpers import BUNDLED
+
+from accentlib.config import Config
+from accentlib.features.audio import load_audio
+from accentlib.features.log_mel import wave_log_mel
+from accentlib.training.augment import REVERBERATION, noise, noise_and_rooms, reverberation
+
+CONFIG = Config(sample_rate=16_000, n_mels=40)
+HOP = 160  # samples
+
+
+@pytest.fixture(scope="module")
+def waves() -> list[np.ndarray]:
+    return [load_audio(path, 16_000) for path in sorted((BUNDLED / "clips" / "american").glob("*.ogg"))[:5]]
+
+
+def power_of(wave: np.ndarray) -> np.ndarray:
+    return np.exp(2 * wave_log_mel(wave, CONFIG))
+
+
+def distance(power: np.ndarray, other: np.ndarray) -> float:
+    """Mean distance of powers ``(frames, mels)``, dB."""
+    return float(np.abs(10 * np.log10(power / other)).mean())
+
+
+@pytest.mark.parametrize("snr", [20.0, 10.0])
+def test_noise_on_log_mels_is_noise_on_the_wave(waves, snr):
+    rng = np.random.default_rng(0)
+    for wave in waves:
+        added = rng.standard_normal(len(wave)).astype(np.float32)
+        clean, white = power_of(wave), power_of(added)
+        added *= np.sqrt(clean.mean() / white.mean() * 10 ** (-snr / 10))
+        truth = power_of(wave + added)
+        knots = 0.5 * np.log(power_of(added).mean(axis=0))  # the noise's spectrum, through every band
+        ours = clean + noise(clean, snr, knots, rng)
+        assert distance(ours, truth) < 2.0  # both are random; most is from frame to frame
+        assert distance(ours.mean(axis=0), truth.mean(axis=0)) < 0.3
+        assert distance(ours, truth) < 0.5 * distance(clean, truth)
+
+
+@pytest.mark.parametrize("rt60", [0.3, 0.6])
+def test_a_room_on_log_mels_is_a_room_on_the_wave(waves, rt60):
+    rng = np.random.default_rng(0)
+    times = np.arange(round(1.5 * rt60 * 16_000)) / 16_000
+    tail = rng.standard_normal(len(times)) * 10 ** (-3 * times / rt60)  # -60 dB of power in RT60
+    tail[:HOP] = 0
+    decay = 10 ** (-6 * 0.01 / rt60)
+    tail *= np.sqrt(REVERBERATION * decay / (1 - decay) / (tail**2).sum())
+    tail[0] = 1  # the direct sound
+    for wave in waves:
+        truth = power_of(np.convolve(wave, tail)[: len(wave)].astype(np.float32))
+        clean = power_of(wave)
+        ours = clean + reverberation(clean, rt60, 0.01)
+        assert distance(ours, truth) < 3.0
+        assert distance(ours.mean(axis=0), truth.mean(axis=0)) < 1.0
+        assert distance(ours, truth) < 0.6 * distance(clean, truth)
+
+
+def test_noise_and_rooms_leave_a_share_of_clips_as_they_are_and_never_change_the_clip(waves):
+    log_mels = wave_log_mel(waves[0], CONFIG)
+    before, changed = log_mels.copy(), []
+    for seed in range(400):
+        other = noise_and_rooms(log_mels, np.random.default_rng(seed), 0.01)
+        assert other.shape == log_mels.shape and other.dtype == np.float32 and np.isfinite(other).all()
+        changed.append(np.abs(other - log_mels).max() > 1e-3)
+    assert 1 - np.mean(changed) == pytest.approx(1 / 4 * 2 / 3, abs=0.06)
+    np.testing.assert_array_equal(log_mels, before)
+    again = [noise_and_rooms(log_mels, np.random.default_rng(7), 0.01) for _ in range(2)]
+    np.testing.assert_array_equal(*again)
