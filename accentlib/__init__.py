@@ -30,6 +30,7 @@ _HOMES = {
     "corpora.table": ("read_corpus", "select"),
     "corpora.phones": ("FramePhones", "cut_phones", "read_phones"),
     "corpora.align": ("align",),
+    "corpora.recogniser": ("find_phones",),
     "published.weights": ("from_published",),
     "published.evaluate": ("score_pairs",),
     "interactive.map_page": ("accent_map",),

@@ -32,8 +32,7 @@ def read_phones(data: str | Path) -> pd.DataFrame:
     if file.is_dir() or file.name == "manifest.csv":
         file = phones_file(file if file.is_dir() else file.parent)
     if not file.is_file():
-        hint = "`accentlib align` makes it; without it train with phone_weight 0 (or --preset laptop)"
-        raise InputError(f"{file}: no such file; if the text has a reading, {hint}")
+        raise InputError(f"{file}: no such file; `accentlib phones` makes it")
     table = read_table(file, separators=",").rename(columns={"sound": "phone"})  # its name until version 0.1
     if missing := [column for column in COLUMNS[1:] if column not in table]:
         raise InputError(f"{file}: lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}")
@@ -47,11 +46,6 @@ def read_phones(data: str | Path) -> pd.DataFrame:
     table["path"] = [str((file.parent / path).absolute()) for path in table["path"]]
     table["id"] = clip_ids(table)
     return table[list(COLUMNS)].sort_values(["id", "start"], kind="stable", ignore_index=True)
-
-
-def wanted_phones(data: str | Path, config: Config, phones: str | Path | None = None) -> pd.DataFrame | None:
-    """The phones of a corpus, from ``phones`` or from its folder; None if ``phone_weight`` is 0."""
-    return read_phones(phones or data) if config.phone_weight else None
 
 
 def cut_phones(table: pd.DataFrame, config: Config) -> pd.DataFrame:

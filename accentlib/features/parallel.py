@@ -27,6 +27,14 @@ def on_all_cores(function: Callable, items: Sequence, *, progress: str | None = 
     return iter(tqdm(results, progress, total=len(items), unit=" clips", file=sys.stderr, disable=hide))
 
 
+def in_processes(function: Callable, items: Sequence, *, progress: str | None = None) -> Iterator:
+    """Yield ``function(item)`` of each item, in order, from a process per core: for libraries that hold
+    Python's lock. Results must be small, since they may pile up in memory."""
+    work = joblib.Parallel(n_jobs=-1, return_as="generator")(joblib.delayed(function)(item) for item in items)
+    hide = True if progress is None else None
+    return iter(tqdm(work, progress, total=len(items), unit=" clips", file=sys.stderr, disable=hide))
+
+
 def _in_threads(function: Callable, items: Sequence) -> Iterator:
     keep_freed_memory()
     executor = ThreadPoolExecutor(joblib.cpu_count())
