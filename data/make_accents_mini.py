@@ -470,7 +470,9 @@ def main() -> None:
     jobs = (joblib.delayed(write_clip)(OUTPUT / p, w) for p, w in zip(paths, waves, strict=True))
     writing = joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs)
     digests = list(tqdm(writing, "encode", total=len(rows)))
-    pd.DataFrame(rows).to_csv(OUTPUT / "manifest.csv", index=False, lineterminator="\n")
+    pd.DataFrame(rows).assign(speech="synthetic").to_csv(
+        OUTPUT / "manifest.csv", index=False, lineterminator="\n"
+    )
     write_phones(OUTPUT, phones)
     lines = [f"{digest}  {path}\n" for digest, path in zip(digests, paths, strict=True)]
     (OUTPUT / "clips.sha256").write_text("".join(lines))

@@ -43,7 +43,7 @@ def write_corpus(folder: Path, *, speakers: int = 5, clips: int = 3, with_split:
                 sf.write(folder / path, wave, RATE)
                 split = "validation" if s == 0 else "test" if s == 1 else "train"
                 rows.append({"path": path, "accent": accent, "speaker": f"{accent}{s}", "split": split})
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows).assign(speech="synthetic")
     (table if with_split else table.drop(columns="split")).to_csv(folder / "manifest.csv", index=False)
     return folder
 

@@ -79,7 +79,7 @@ def add_flags(parser: argparse.ArgumentParser, words: str) -> None:
 def add_config_flags(parser: argparse.ArgumentParser, varied: list[str]) -> None:
     """Add flags for a preset and for each field of :class:`Config` that the verb does not vary itself."""
     group = parser.add_argument_group("configuration (value in the paper preset; in presets that differ)")
-    text = "values to start from (default: laptop; for label files and lists: paper)"
+    text = "values to start from (default: chosen by the corpus; for label files and lists: paper)"
     group.add_argument("--preset", choices=list(PRESETS), help=text)
     presets = {name: preset().to_dict() for name, preset in PRESETS.items()}
     for field in [f for f in dataclasses.fields(Config) if f.name not in varied]:

@@ -15,7 +15,6 @@ import accentlib
 
 from ..config import FEATURE_FIELDS, FINETUNING, MODEL_FIELDS, PRESETS, Config, InputError, counted
 from ..corpora.known import KNOWN
-from ..corpora.phones import wanted_phones
 from ..corpora.sources import FOREIGN_SUFFIXES, files_in, read_accent_names
 from ..corpora.survey import count_problems
 from ..corpora.table import corpus_note
@@ -71,6 +70,16 @@ class Call(Namespace):
             raise InputError(f"{newest}: its accents have numbers, not names as in --data; {way_out}")
         return newest
 
+    def start(self) -> Config:
+        """The settings to start from: of the preset, or else those that fit the corpus."""
+        if self.preset or not self.data or self.verb == "finetune":
+            return PRESETS[self.preset or ("laptop" if self.data else "paper")]()
+        from ..experiments.recipe import choose
+
+        config, why = choose(self.data, phones=vars(self).get("phones"))
+        log(why)
+        return config
+
     def settings(self) -> tuple[Config, Path, Path | None]:
         """The configuration, the output folder, and the checkpoint to resume from, if any."""
         lists = self.train_labels_path or self.paths
@@ -82,7 +91,7 @@ class Call(Namespace):
 
             values |= read_training(last)["config"]
         else:
-            values = PRESETS[self.preset or ("paper" if lists else "laptop")]().to_dict() | values
+            values = self.start().to_dict() | values
         if self.verb == "finetune" and not last:
             if not self.checkpoint:
                 raise InputError(f"finetune {self.note}")
@@ -94,16 +103,26 @@ class Call(Namespace):
         free = (folder for name in names if not ((folder := Path("runs", name)) / "last.pt").exists())
         return Config.from_dict(values), Path(self.out_dir or next(free)), last
 
+    def phone_names(self, config: Config) -> list[str]:
+        """The phones of the model to resume or to start from, if it pools by them: they are its own."""
+        start = self.checkpoint_to_resume() or (self.checkpoint if self.verb == "finetune" else None)
+        return accentlib.load_model(start).phones if start and config.pooling_method == "Phones" else []
+
     def trainer(self, config: Config, out_dir: Path):
         """A :class:`accentlib.Trainer` for the corpus or for the label files."""
         sources = self.picked("data", *GROUPS["LABEL_FILES"].split())
         if self.data:
+            from ..experiments.recipe import phones_for
+
             table = accentlib.read_corpus(self.data, seed=config.seed)
             found = table["accent"].nunique()
             if self.num_accents not in (None, found):
                 raise InputError(f"{self.data}: has {found} accents, not {self.num_accents}")
-            phones = wanted_phones(self.data, config, self.phones)
-            return accentlib.Trainer(table, config, out_dir, phones=phones, sources=sources)
+            phones = phones_for(accentlib.select(table, "train"), self.data, config, out_dir, self.phones)
+            names = self.phone_names(config)
+            return accentlib.Trainer(
+                table, config, out_dir, phones=phones, phone_names=names, sources=sources
+            )
         if bool(self.valid_clients) != bool(self.valid_impostors):
             raise InputError("give both --valid_clients and --valid_impostors")
         if not (self.valid_labels_path or self.valid_clients):
@@ -167,6 +186,16 @@ class Call(Namespace):
         log(f"{counted(len(phones), 'phone')} of {clips}: {self.output}")
         return problems
 
+    def find_phones(self) -> Problems:
+        table = accentlib.read_corpus(self.data, split=False)
+        options = self.picked("transcripts", "acoustic_model", "dictionary")
+        if self.text:
+            options["text"] = Path(self.text).read_text("utf-8", errors="replace")
+        phones, problems = accentlib.find_phones(table, self.output, **options)
+        counts = phones.groupby(clip_ids(phones))["source"].first().value_counts()
+        log(f"{', '.join(f'{n:,} clips {how}' for how, n in counts.items())}: {self.output}")
+        return problems
+
     def run(self) -> Problems:
         from ..experiments.run import summary
 
@@ -223,7 +252,7 @@ class Call(Namespace):
         from ..experiments.crossvalidate import report_figures
 
         config, out_dir, _ = self.settings()
-        options = self.picked("folds", "tested", "seeds", "readings", "text_column", "final")
+        options = self.picked("folds", "tested", "seeds", "phones", "readings", "text_column", "final")
         _, figures = accentlib.cross_validate(self.data, config, out_dir, **options)
         print(report_figures(figures))
         log(f"figures: {out_dir / 'crossvalidation.json'}; predictions: predictions.csv beside it")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..config import Config, InputError
+from ..config import Config
 from ..corpora.align import align
 from ..corpora.phones import read_phones
 from ..corpora.splits import few_speakers, fold_splits, validation_rows
@@ -20,8 +20,17 @@ from ..embeddings.inference import forward_log_mels
 from ..features.store import clip_ids, prepare
 from ..files import replacing, write_table
 from ..network.checkpoint import save_checkpoint
-from .baselines import INTERVALS, classical_predictions, reading_predictions, tested_on, worse_than
+from .baselines import (
+    INTERVALS,
+    NATIVE_EAR,
+    classical_predictions,
+    reading_predictions,
+    tested_on,
+    worse_than,
+)
 from .grid import Grid
+from .native_ear import can_hear, native_ear, profiles
+from .recipe import phones_for
 from .run import best_model, warnings_of
 
 NETWORK, READING = "network", "reading_lda"  # methods in predictions.csv; the others are simple baselines
@@ -29,7 +38,7 @@ NETWORK, READING = "network", "reading_lda"  # methods in predictions.csv; the o
 
 def cross_validate(data: str | Path, config: Config, out_dir: str | Path, *, folds: int = 5,
                    tested: Sequence[int] | None = None, seeds: Sequence[int] = (1,),
-                   readings: str | Path | None = None, text_column: str = "sentence", final: bool = False,
+                   phones: str | Path | None = None, readings: str | Path | None = None, text_column: str = "sentence", final: bool = False,
                    progress: bool = True) -> tuple[pd.DataFrame, dict]:  # fmt: skip
     """Train and test on every fold (or those ``tested``, from 0) with every seed, not on the corpus's split.
 
@@ -45,14 +54,13 @@ def cross_validate(data: str | Path, config: Config, out_dir: str | Path, *, fol
     Returns one row per prediction (of a clip or a whole recording, see ``unit``), with the network's
     probabilities before (``raw:``) and after (``p:``) calibration, and the figures of :func:`figures_of`.
     Raises InputError if the configuration or the corpus cannot be used."""
-    if config.phone_weight and readings is None:
-        raise InputError("phone_weight needs readings of the corpus's texts; give --readings")
     corpus = read_corpus(data, split=False)
     check_corpus(corpus, name=str(data))
     tested = range(folds) if tested is None else tested
     for fold in tested:
         fold_splits(corpus, fold, folds)  # raises its errors before anything is computed
-    grid = _Folds(corpus, readings, text_column, folds, out_dir, data, config, progress)
+    known = phones_for(corpus, data, config, out_dir, phones) if readings is None else None
+    grid = _Folds(corpus, known, readings, text_column, folds, out_dir, data, config, progress)
     predictions = pd.concat([grid.test(fold, seeds) for fold in tested], ignore_index=True)
     folder = grid.out_dir / "final"
     if final and not (folder / "model.pt").is_file():
@@ -70,9 +78,9 @@ def cross_validate(data: str | Path, config: Config, out_dir: str | Path, *, fol
 class _Folds(Grid):
     """The grid of folds and seeds over one corpus, with its features and readings."""
 
-    def __init__(self, corpus, readings, text_column, folds, out_dir, data, config, progress):
+    def __init__(self, corpus, known, readings, text_column, folds, out_dir, data, config, progress):
         super().__init__(out_dir, data, config, progress, folds=folds)
-        self.folds, self.readings, self.text_column = folds, readings, text_column
+        self.known, self.folds, self.readings, self.text_column = known, folds, readings, text_column
         if clip_ids(corpus) == list(corpus["path"]):
             corpus = corpus.drop(columns="id", errors="ignore")  # predictions.csv repeats no path
         self.config, self.store = prepare(corpus, config, self.out_dir / "features")
@@ -84,7 +92,7 @@ class _Folds(Grid):
     def phones(self, table: pd.DataFrame, folder: Path) -> pd.DataFrame | None:
         """The phones of all clips, found without the test speakers; kept in ``folder``."""
         if self.readings is None:
-            return None
+            return self.known
         options = {"text_column": self.text_column, "progress": self.progress}
         self.cell(folder / "phones.csv", {}, lambda: align(table, self.readings, **options)[0])
         return read_phones(folder / "phones.csv")
@@ -125,6 +133,10 @@ class _Folds(Grid):
         for unit, log_mels, rows in (("clip", dict(enumerate(clips)), cut), ("recording", self.store, table)):
             train, test = (rows[rows["split"] == split] for split in ("train", "test"))
             predictions = classical_predictions(log_mels, train, test)
+            if unit == "recording" and can_hear(table):
+                predictions[NATIVE_EAR] = native_ear(
+                    profiles(table, self.out_dir / "native_ear.npz"), train, test
+                )
             if phones is not None and unit == "recording":
                 predictions[READING] = reading_predictions(log_mels, train, test, phones, self.config)
             tested = table.loc[test.index, self.kept]

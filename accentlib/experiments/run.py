@@ -10,18 +10,19 @@ from pathlib import Path
 import pandas as pd
 
 from ..config import Config, counted
-from ..corpora.phones import wanted_phones
 from ..corpora.table import corpus_note, read_corpus, select
 from ..embeddings.calibration import calibrate_checkpoint
 from ..embeddings.evaluate import check_accents, evaluate_table
 from ..embeddings.inference import Answers, attention, infer
-from ..embeddings.metrics import neighbour_metrics, percent_interval
+from ..embeddings.metrics import classification_metrics, neighbour_metrics, percent_interval
 from ..features.store import open_store
 from ..files import replacing
 from ..network.accent_net import AccentNet
 from ..network.checkpoint import known_clips
 from ..training.loop import Trainer, check_free, few_updates
-from .baselines import INTERVALS, baseline_clips, baselines, best_baseline, tested_on, worse_than
+from .baselines import INTERVALS, NATIVE_EAR, baseline_clips, baselines, best_baseline, tested_on, worse_than
+from .native_ear import can_hear, native_ear, profiles
+from .recipe import phones_for
 
 FIRST_LOOK = 5  # epochs until there is something to see
 
@@ -35,7 +36,8 @@ def run(data: str | Path, config: Config, out_dir: str | Path, *, phones: str | 
     out_dir : str or Path
         Receives ``features/``, ``best.pt``, ``last.pt``, ``tensorboard/``, ``figures/``, ``metrics.json``.
     phones : str or Path, optional
-        Table of phones for ``phone_weight``; by default ``phones.csv`` beside the manifest.
+        Table of phones for ``phone_weight``; by default ``phones.csv`` beside the manifest, or else those
+        that :func:`accentlib.find_phones` recognises in the training clips.
 
     Returns the content of ``metrics.json``: figures on the test split, chance, baselines,
     ``worse_than_baseline``, ``updates``, ``note`` (the corpus's) and ``problems`` (unusable files).
@@ -44,7 +46,8 @@ def run(data: str | Path, config: Config, out_dir: str | Path, *, phones: str | 
     if not (resume or overwrite):
         check_free(out_dir)
     table = read_corpus(data, seed=config.seed)
-    trainer = Trainer(table, config, out_dir, phones=wanted_phones(data, config, phones), overwrite=overwrite)
+    known = phones_for(select(table, "train"), data, config, out_dir, phones)
+    trainer = Trainer(table, config, out_dir, phones=known, overwrite=overwrite)
     train, test = (select(trainer.table, split) for split in ("train", "test"))
     check_accents(test, trainer.model.labels)  # now, and not after an hour of training
     if resume:
@@ -52,7 +55,8 @@ def run(data: str | Path, config: Config, out_dir: str | Path, *, phones: str | 
     trainer.after_validation = partial(first_look, corpus_note(data))
     trainer.train()
     model = best_model(trainer)
-    test, answers, metrics = _beside_baselines(model, baseline_clips(train), test, trainer.store)
+    ear = out_dir / "native_ear.npz" if can_hear(table) else None
+    test, answers, metrics = _beside_baselines(model, baseline_clips(train), test, trainer.store, ear)
     metrics |= {"embedding": neighbour_metrics(answers.embeddings, test), "split": "test"}
     metrics |= {"updates": trainer.step, "training_seconds": round(trainer.seconds, 1)}
     metrics |= {"note": corpus_note(data), "problems": trainer.store.problems}
@@ -82,12 +86,16 @@ def evaluate(model: AccentNet, data: str | Path, split: str = "test") -> dict:
     return metrics | {"note": corpus_note(data), "problems": answers.problems}
 
 
-def _beside_baselines(model, train, test, store) -> tuple[pd.DataFrame, Answers, dict]:
+def _beside_baselines(model, train, test, store, ear=None) -> tuple[pd.DataFrame, Answers, dict]:
     """What :func:`evaluate_table` returns, its figures with those of baselines that ``train`` trained."""
     test, answers, metrics = evaluate_table(model, test, store=store)
     train = store.keep(train) if len(train) else train
     if train["accent"].nunique() > 1:
         metrics["baselines"] = baselines(store, train, test, model.labels)
+        if ear:
+            heard = native_ear(profiles(pd.concat([train, test]), ear), train, test)
+            simple = classification_metrics(test["accent"], heard, model.labels)["balanced_accuracy"]
+            metrics["baselines"][NATIVE_EAR] = simple
         metrics["worse_than_baseline"] = metrics["balanced_accuracy"] < max(metrics["baselines"].values())
     return test, answers, metrics
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -39,12 +39,14 @@ class Trainer:
         and without ``features_dir`` the features. To replace a run there, :meth:`train` needs ``overwrite``.
     pairs, phones
         Pairs for EER (:func:`accentlib.published.lists.read_pairs`), phones (:func:`accentlib.read_phones`).
+    phone_names
+        The phones of a model to start from or to resume that pools by them; by default those of ``phones``.
     """
 
     def __init__(self, table: pd.DataFrame, config: Config, out_dir: str | Path, *,
                  labels: list[str] | None = None, pairs: pd.DataFrame | None = None, progress: bool = True,
                  features_dir: str | Path | None = None, phones: pd.DataFrame | None = None,
-                 sources: dict[str, str] | None = None, overwrite: bool = False):  # fmt: skip
+                 phone_names: Sequence[str] = (), sources: dict[str, str] | None = None, overwrite: bool = False):  # fmt: skip
         if missing := ", ".join(name for name in ("path", "accent", "split") if name not in table):
             raise InputError(f"the table of clips lacks the column {missing} (see accentlib.read_corpus)")
         self.out_dir, self.overwrite, self.sources = Path(out_dir), overwrite, sources or {}
@@ -66,9 +68,12 @@ class Trainer:
         frame_phones = None
         if config.phone_weight:
             if phones is None or not (known := pd.Index(clip_ids(phones)).isin(clip_ids(train))).any():
-                raise InputError("phone_weight needs phones of the training clips; run `accentlib align`")
-            frame_phones = FramePhones(phones[known], config)
-        self.model = AccentNet(config, labels, frame_phones.names if frame_phones else ()).to(self.device)
+                raise InputError("phone_weight needs phones of the training clips; run `accentlib phones`")
+            frame_phones = FramePhones(phones[known], config, list(phone_names) or None)
+        names = frame_phones.names if frame_phones else phone_names
+        if config.pooling_method == "Phones" and not names:
+            raise InputError("pooling_method Phones needs phones: a phone_weight, or a model that knows some")
+        self.model = AccentNet(config, labels, names).to(self.device)
         self.learned: frozenset[int] | None = frozenset()  # clips that the weights were trained on before
         self.own_clips = cache(lambda: frozenset(map(fingerprint, train["path"].tolist())))  # slow for many
         self.parallel = parallel(self.model, config)

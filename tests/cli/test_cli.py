@@ -356,8 +356,8 @@ def test_bad_files_in_a_corpus_are_named_the_rest_is_used_and_the_status_says_so
         (["finetune", "--data", "x", "--checkpoint", "no.pt"], "no.pt: no such checkpoint"),
         (["predict", "--checkpoint", "no.chkpt", "x.wav"], "no.chkpt: no such checkpoint"),
         (["features", "-i", "x", "--data", "y"], "features needs either --data or -i"),
-        (["run", "--data", "x", "--heads", "7"], "heads 7 does not divide"),
-        (["run", "--data", "x", "--head_drop", "1.5"], "head_drop must be in [0, 1)"),
+        (["run", "--data", "x", "--preset", "laptop", "--heads", "7"], "heads 7 does not divide"),
+        (["run", "--data", "x", "--preset", "laptop", "--head_drop", "1.5"], "head_drop must be in [0, 1)"),
     ],
 )
 def test_a_mistake_gets_one_line_and_status_2(argv, message, capsys, tmp_path, monkeypatch):

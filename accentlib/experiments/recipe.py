@@ -1,0 +1,53 @@
+"""The recipe for a corpus: the settings that fit what its manifest declares, and what it has."""
+
+import math
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+
+from ..config import Config, counted
+from ..corpora.phones import phones_file, read_phones
+from ..corpora.recogniser import MISSING, find_phones, other_languages
+from ..corpora.table import read_corpus
+
+DRAWS, MOST_EPOCHS = 40_000, 200  # windows that a network for people learns from
+
+
+def choose(data: str | Path, *, phones: str | Path | None = None) -> tuple[Config, str]:
+    """The settings for a corpus, and a line that says why. A column ``speech`` with ``synthetic`` throughout
+    declares synthetic speech, one of ``language`` what is spoken: by default people, and English."""
+    table = read_corpus(data, split=False)
+    if "speech" in table and (table["speech"] == "synthetic").all():
+        return Config.laptop(), "synthetic speech: preset laptop, without phones"
+    people = f"{counted(len(table), 'clip')} of {counted(table['speaker'].nunique(), 'speaker')}"
+    changes: dict = {"max_epochs": min(MOST_EPOCHS, math.ceil(DRAWS / len(table)))}
+    if phones or _file(data).is_file():
+        why = f"learns the phones of {phones or _file(data)}"
+    elif not (others := other_languages(table)) and find_spec("pocketsphinx"):
+        why = "learns phones, which it finds first"
+    else:
+        changes |= {"phone_weight": 0.0, "pooling_method": "Statistics"}
+        lacking = f"there are none of {', '.join(others)}" if others else MISSING
+        why = f"without phones, which makes it much worse ({lacking})"
+    return Config.real_speech(
+        **changes
+    ), f"{people}: preset real_speech, {changes['max_epochs']} epochs; {why}"
+
+
+def _file(data: str | Path) -> Path:
+    return phones_file(Path(data) if Path(data).is_dir() else Path(data).parent)
+
+
+def phones_for(table: pd.DataFrame, data: str | Path, config: Config, out_dir: str | Path,
+               phones: str | Path | None = None) -> pd.DataFrame | None:  # fmt: skip
+    """The phones that a configuration needs: of ``phones``, or else of the file beside the manifest, or else
+    those found in the clips of ``table`` and kept in ``out_dir``; None if ``phone_weight`` is 0."""
+    if not config.phone_weight:
+        return None
+    file = Path(phones) if phones else _file(data)
+    if not phones and not file.is_file() and not (file := Path(out_dir, "phones.csv")).is_file():
+        for problem in find_phones(table, file)[1].values():
+            print(f"no phones: {problem}", file=sys.stderr)
+    return read_phones(file)
