@@ -25,7 +25,7 @@ import accentlib
 from accentlib.corpora.table import read_corpus
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-MANIFEST_SHA256 = "42956818434fdab99851a4bcf1f6a11a0d847c9c4304e985d89c42045e103ce4"
+MANIFEST_SHA256 = "32664e01aa8d0aa4202b0272d001cdc4b94e7e4fe16604eb6602ac0c28a1e2ec"
 # sha256 of espeak-ng's own int16 samples of one native and one learner's clip, before resampling
 SPOKEN_SHA256 = {
     ("american", 5, 13): "e77d64ce042f03f01c797cca69c8932c0bd81d37839956382580466a401f60ee",

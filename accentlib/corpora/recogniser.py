@@ -51,7 +51,7 @@ def pcm(path: str | Path) -> bytes:
 
 @cache
 def decoder(model: str = "", dictionary: str = "", *, allphone: bool = False, **more: Any) -> Any:
-    """A decoder of pocketsphinx, made once in each process; the model and dictionary of its wheel by default."""
+    """A decoder of pocketsphinx, made once in each process; by default for English."""
     from pocketsphinx import Decoder, get_model_path
 
     folder = Path(get_model_path("en-us"))

@@ -33,6 +33,8 @@ def compare(data: str | Path, config: Config, out_dir: str | Path, *, seeds: Seq
 
     Returns those rows; ``eer`` is of all pairs of test clips by different speakers: same accent or not.
     Raises InputError if ``out_dir`` holds a comparison of other data or another configuration."""
+    for pooling in poolings:
+        config.replace(pooling_method=pooling)  # raises its errors before anything is computed
     grid, rows = Grid(out_dir, data, config, progress), pd.DataFrame()
     phones = phones_for(read_corpus(data, split=False), data, config, out_dir)
     for seed in seeds:

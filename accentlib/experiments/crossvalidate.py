@@ -38,14 +38,18 @@ NETWORK, READING = "network", "reading_lda"  # methods in predictions.csv; the o
 
 def cross_validate(data: str | Path, config: Config, out_dir: str | Path, *, folds: int = 5,
                    tested: Sequence[int] | None = None, seeds: Sequence[int] = (1,),
-                   phones: str | Path | None = None, readings: str | Path | None = None, text_column: str = "sentence", final: bool = False,
-                   progress: bool = True) -> tuple[pd.DataFrame, dict]:  # fmt: skip
+                   phones: str | Path | None = None, readings: str | Path | None = None,
+                   text_column: str = "sentence", final: bool = False, progress: bool = True
+                   ) -> tuple[pd.DataFrame, dict]:  # fmt: skip
     """Train and test on every fold (or those ``tested``, from 0) with every seed, not on the corpus's split.
 
     Parameters
     ----------
     out_dir : str or Path
         Receives ``predictions.csv``, ``crossvalidation.json`` and all trainings; none is repeated.
+    phones
+        Table of phones; by default ``phones.csv`` beside the manifest, or else those that
+        :func:`accentlib.find_phones` recognises. It knows nothing of accents, so one table fits all folds.
     readings, text_column
         As for :func:`accentlib.align`, which finds the phones of each fold without its test speakers.
     final : bool

@@ -48,7 +48,7 @@ def check_budget(path: Path, data: str | Path, config: Config, **more: int) -> N
     if not path.is_file():
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(budget, indent=1), encoding="utf-8")
-    noted = current_names(json.loads(path.read_text(encoding="utf-8")))
+    noted = Config().to_dict() | current_names(json.loads(path.read_text(encoding="utf-8")))  # newer options
     for name, value in budget.items():
         if noted.get(name) != value:
             made = f"these results were made with {name} {noted.get(name)!r}, not {value!r}"

@@ -1,6 +1,6 @@
-"""A native ear, the baseline to beat on English: what pocketsphinx's acoustic model hears, without a network.
+"""A native ear, the baseline to beat on English: what pocketsphinx's acoustic model hears, and no network.
 
-Its log-posteriors of 42 phones, averaged over the frames of each best phone, and linear discriminant analysis."""
+Log-posteriors of 42 phones, averaged over the frames of each best phone, and linear discriminant analysis."""
 
 from contextlib import suppress
 from functools import cache

@@ -12,7 +12,7 @@ from ..corpora.phones import phones_file, read_phones
 from ..corpora.recogniser import MISSING, find_phones, other_languages
 from ..corpora.table import read_corpus
 
-DRAWS, MOST_EPOCHS = 40_000, 200  # windows that a network for people learns from
+DRAWS, MOST_EPOCHS = 60_000, 200  # clips that a network for people learns from, if none were kept for tests
 
 
 def choose(data: str | Path, *, phones: str | Path | None = None) -> tuple[Config, str]:

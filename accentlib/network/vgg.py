@@ -8,7 +8,7 @@ from .padding import Lengths, as_image, halved, zero_before_relu, zero_padding
 
 
 class VGGBlock(nn.Module):
-    """Two 3x3 convolutions with ReLU, then max pooling that halves mels, and frames if ``halve`` (rounded up).
+    """Two 3x3 convolutions with ReLU, then max pooling that halves (rounds up) mels, and frames if ``halve``.
     Padding is zeroed after each convolution: its bias would leak past an utterance's end, and back through
     the next convolution. Batch norm, if any, follows the pooling, on a quarter of the values."""
 

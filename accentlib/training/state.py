@@ -46,7 +46,8 @@ class Trainer:
     def __init__(self, table: pd.DataFrame, config: Config, out_dir: str | Path, *,
                  labels: list[str] | None = None, pairs: pd.DataFrame | None = None, progress: bool = True,
                  features_dir: str | Path | None = None, phones: pd.DataFrame | None = None,
-                 phone_names: Sequence[str] = (), sources: dict[str, str] | None = None, overwrite: bool = False):  # fmt: skip
+                 phone_names: Sequence[str] = (), sources: dict[str, str] | None = None,
+                 overwrite: bool = False):  # fmt: skip
         if missing := ", ".join(name for name in ("path", "accent", "split") if name not in table):
             raise InputError(f"the table of clips lacks the column {missing} (see accentlib.read_corpus)")
         self.out_dir, self.overwrite, self.sources = Path(out_dir), overwrite, sources or {}

@@ -517,6 +517,7 @@ def test_embeddings_of_a_corpus_are_those_of_its_clips_by_id(run_dir, corpus_dir
         "crossvalidate": "--data",
         "map": "--data --output",
         "align": "--data --readings --output",
+        "phones": "--data --output",
     }.items(),
 )
 def test_a_verb_without_options_says_in_one_line_all_that_it_needs(verb, needed, capsys):

@@ -1,5 +1,7 @@
 """The comparison of poolings: what is kept alike, what is counted, and that it goes on where it stopped."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,6 +36,12 @@ def test_compare_trains_each_pooling_with_each_seed_and_goes_on(tmp_path, capsys
     assert err.count(f"training in {out_dir / 'DoubleMHA-1'}\n") == 1  # the first seed was not trained again
     assert main([*argv, "1", "--learning_rate", "1"]) == 2
     assert "were made with learning_rate 0.003, not 1.0" in capsys.readouterr().err
+    others = ["--poolings", "AttentiveStatistics", "DoubleMHAStatistics"]
+    assert main([*argv, "1", *others]) == 0
+    rows = pd.read_csv(out_dir / "comparison.csv")
+    assert rows["pooling"].tolist()[8:] == others[1:] and rows.notna().all(axis=None)
+    assert main([*argv, "1", "--poolings", "Nonsense"]) == 2
+    assert "pooling_method must be one of" in capsys.readouterr().err
 
 
 def test_the_table_and_the_change_by_hand():
@@ -65,6 +73,8 @@ def test_a_budget_of_version_0_1_is_accepted_under_its_old_names(tmp_path):
     file.write_text(text)
     check_budget(file, tmp_path, config, folds=4)
     assert file.read_text() == text and "kernel_size" in text
+    file.write_text(re.sub(r'"step_frames": 0,\s*', "", text))  # an option that came later
+    check_budget(file, tmp_path, config, folds=4)
     with pytest.raises(InputError, match="were made with channels 64, not 32; name another --out_dir"):
         check_budget(file, tmp_path, config.replace(channels=32), folds=4)
 

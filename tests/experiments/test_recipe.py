@@ -86,6 +86,39 @@ def test_without_the_extra_a_run_says_so_and_trains_all_the_same(corpus, tmp_pat
     assert load_model(tmp_path / "run" / "best.pt").phones == []
 
 
+def test_a_model_that_pools_by_phones_is_tuned_where_no_phones_are_known(corpus, tmp_path, capsys):
+    """Its phone layer says which phone is spoken; other phones, or too few, do not change which it knows."""
+    phones = [
+        {"path": path, "start": start, "end": start + 0.2, "phone": phone, "position": i}
+        for path in pd.read_csv(corpus / "manifest.csv")["path"]
+        for i, (start, phone) in enumerate([(0.0, "AA"), (0.2, "SIL"), (0.4, "T")])
+    ]
+    pd.DataFrame(phones).to_csv(corpus / "phones.csv", index=False)
+    sizes = as_flags(TINY | {"max_epochs": 1, "num_workers": 0})
+    argv = ["--data", str(corpus), "--pooling_method", "Phones", *sizes]
+    weighted = [*argv, "--phone_weight", "1"]
+    assert main(["train", *weighted, "--out_dir", str(tmp_path / "first")]) == 0
+    first = load_model(tmp_path / "first" / "best.pt")
+    assert first.phones == ["AA", "SIL", "T"]
+    tune = ["finetune", "--checkpoint", str(tmp_path / "first" / "best.pt")]
+    (corpus / "phones.csv").unlink()
+    assert main([*tune, *argv, "--out_dir", str(tmp_path / "tuned")]) == 0
+    tuned = load_model(tmp_path / "tuned" / "best.pt")
+    assert tuned.phones == first.phones
+    np.testing.assert_array_equal(tuned.phone_layer.weight.detach(), first.phone_layer.weight.detach())
+    resumed = ["--resume", "--max_epochs", "2", "--out_dir", str(tmp_path / "tuned")]
+    assert main(["train", "--data", str(corpus), *resumed]) == 0
+    assert load_model(tmp_path / "tuned" / "last.pt").phones == first.phones
+    table = pd.read_csv(corpus / "manifest.csv")
+    some = [row | {"path": table.loc[table["split"] == "train", "path"].iloc[0]} for row in phones[:2]]
+    pd.DataFrame(some).to_csv(corpus / "phones.csv", index=False)
+    assert main([*tune, *weighted, "--out_dir", str(tmp_path / "with")]) == 0
+    assert load_model(tmp_path / "with" / "best.pt").phones == first.phones
+    capsys.readouterr()
+    assert main(["train", *argv, "--out_dir", str(tmp_path / "none"), "--phone_weight", "0"]) == 2
+    assert "pooling_method Phones needs phones" in capsys.readouterr().err
+
+
 def test_a_native_ear_hears_what_is_said():
     """Each phone of the known text has a best phone of its own, most of the time."""
     pytest.importorskip("pocketsphinx")

@@ -439,6 +439,7 @@ def test_num_accents_is_checked_against_labels_names_and_corpus(lists, corpus_di
     (tmp_path / "names.csv").write_text("label,name\n0,outer\n1,low\n2,outer\n")
     argv = train_argv(lists, tmp_path / "m")
     corpus = ["train", "--data", str(corpus_dir), "--out_dir", str(tmp_path / "m"), *as_flags(TINY)]
+    corpus += ["--preset", "laptop"]
     named = [*argv, "--label_names", str(tmp_path / "names.csv")]
     for command, message in {
         (
