@@ -33,13 +33,13 @@ def attention_by_phone(model: AccentNet, table: pd.DataFrame, store: FeatureStor
     """Mean attention to each phone in the clips of a table, as a multiple of uniform attention.
 
     Returns rows of phone, ``head 1`` and so on, ``all`` (combined, highest first), ``seconds`` in total."""
-    sums = np.zeros((len(phones.names), model.config.heads + 1))
+    sums: np.ndarray = np.zeros((len(phones.names), 1))  # (phones, heads + 1) from the first clip on
     counts = np.zeros(len(phones.names))
     for clip_id in clip_ids(table):
         spoken = phones.frames(clip_id, len(store[clip_id])) == np.arange(len(phones.names))[:, None]
-        sums += spoken @ frame_attention(model, store[clip_id])  # (phones, heads + 1)
+        sums = sums + spoken @ frame_attention(model, store[clip_id])
         counts += spoken.sum(axis=1)
-    columns = [*(f"head {i + 1}" for i in range(model.config.heads)), "all"]
+    columns = [*(f"head {i + 1}" for i in range(sums.shape[1] - 1)), "all"]
     means = pd.DataFrame(sums / np.maximum(counts, 1)[:, None], columns=columns)
     means.insert(0, "phone", phones.names)
     means["seconds"] = counts * model.config.hop_seconds

@@ -204,8 +204,8 @@ def prediction_table(model: AccentNet, answers: Answers) -> pd.DataFrame:
 def attention(model: AccentNet, clip: Clip) -> tuple[np.ndarray, Weights]:
     """Normalised log-mels ``(frames, mels)`` and attention weights of a clip; InputError if it is unreadable.
 
-    ``weights.frames`` is ``(steps, heads)``, with 8, 16 or 32 frames a step, ``weights.heads`` ``(heads,)``;
-    each is None if the pooling has no such weights."""
+    ``weights.frames`` is ``(steps, heads)``, with ``config.frames_a_step`` frames a step, ``weights.heads``
+    ``(heads,)``; each is None if the pooling has no such weights."""
     ((clip_id, clip),) = as_clips(clip)
     log_mels = clip_log_mel(clip_id, clip, model.config)
     return normalise(log_mels, model.config.normalization), log_mel_attention(model, [log_mels])[0]

@@ -130,7 +130,7 @@ class _Folds(Grid):
     def predict_simply(self, table: pd.DataFrame, folder: Path) -> pd.DataFrame:
         """The baselines' predictions, each trained on the unit (clip or recording) on which it is tested."""
         one_text = self.text_column not in table or table[self.text_column].nunique() == 1
-        phones = self.phones(table, folder) if one_text else None
+        phones = self.phones(table, folder) if one_text and self.readings else None
         clips, of_recording = cut_clips([self.store[clip] for clip in clip_ids(table)], self.config)
         cut = table.iloc[of_recording].assign(id=range(len(clips)))  # a clip's id is its number
         parts = []

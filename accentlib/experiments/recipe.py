@@ -21,8 +21,8 @@ def choose(data: str | Path, *, phones: str | Path | None = None) -> tuple[Confi
     table = read_corpus(data, split=False)
     if "speech" in table and (table["speech"] == "synthetic").all():
         return Config.laptop(), "synthetic speech: preset laptop, without phones"
-    people = f"{counted(len(table), 'clip')} of {counted(table['speaker'].nunique(), 'speaker')}"
-    changes: dict = {"max_epochs": min(MOST_EPOCHS, math.ceil(DRAWS / len(table)))}
+    epochs = min(MOST_EPOCHS, math.ceil(DRAWS / len(table)))
+    changes: dict = {"max_epochs": epochs}
     if phones or _file(data).is_file():
         why = f"learns the phones of {phones or _file(data)}"
     elif not (others := other_languages(table)) and find_spec("pocketsphinx"):
@@ -31,9 +31,8 @@ def choose(data: str | Path, *, phones: str | Path | None = None) -> tuple[Confi
         changes |= {"phone_weight": 0.0, "pooling_method": "Statistics"}
         lacking = f"there are none of {', '.join(others)}" if others else MISSING
         why = f"without phones, which makes it much worse ({lacking})"
-    return Config.real_speech(
-        **changes
-    ), f"{people}: preset real_speech, {changes['max_epochs']} epochs; {why}"
+    people = f"{counted(len(table), 'clip')} of {counted(table['speaker'].nunique(), 'speaker')}"
+    return Config.real_speech(**changes), f"{people}: preset real_speech, {epochs} epochs; {why}"
 
 
 def _file(data: str | Path) -> Path:

@@ -465,3 +465,17 @@ def test_the_reading_baseline_is_trained_without_its_test_speakers(tmp_path, tin
     assert figures["speakers"] == 27 and "reading_lda" in figures["speaker"]
     assert "reading_lda" not in figures["clip"]
     assert pd.read_csv(tmp_path / "cv" / "fold1" / "phones.csv")["path"].nunique() == len(table)
+
+
+def test_known_phones_are_learned_and_never_taken_for_places_in_a_text(tmp_path, tiny):
+    corpus = write_corpus(tmp_path / "corpus", speakers=18, clips=1)
+    paths = pd.read_csv(corpus / "manifest.csv")["path"]
+    rows = [
+        (path, t, t + 0.2, phone, i) for path in paths for i, (t, phone) in enumerate([(0, "AA"), (0.2, "T")])
+    ]
+    columns = ["path", "start", "end", "phone", "position"]
+    pd.DataFrame(rows, columns=columns).to_csv(corpus / "phones.csv", index=False)
+    config = tiny.replace(max_epochs=1, phone_weight=1.0, pooling_method="Phones")
+    _, figures = cross_validate(corpus, config, tmp_path / "cv", folds=2, tested=[1], progress=False)
+    assert "network" in figures["speaker"] and "reading_lda" not in figures["speaker"]
+    assert load_model(tmp_path / "cv" / "fold1" / "seed1" / "best.pt").phones == ["AA", "T"]
