@@ -107,7 +107,7 @@ def test_a_search_that_was_stopped_goes_on_where_it_was(voices, tmp_path, monkey
         find_phones(voices, output, progress=False)
     assert not output.exists()  # a part of the phones is never taken for all
     (part,) = tmp_path.glob("phones.csv.*.part")
-    part.write_text(part.read_text() + '["cut off in mid-l')
+    part.write_text(part.read_text() + '\n["cut off in mid-l')
     done.clear()
     found, _ = find_phones(voices[::-1].iloc[::-1], output, progress=False)
     assert len(done) < 3  # the first three were there
