@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..config import Config, counted
+from ..config import Config, InputError, counted
 from ..corpora.phones import phones_file, read_phones
 from ..corpora.recogniser import MISSING, find_phones, other_languages
 from ..corpora.table import read_corpus
+from ..features.store import clip_ids
+from ..training.processes import world_size
 
 DRAWS, MOST_EPOCHS = 60_000, 200  # clips that a network for people learns from, if none were kept for tests
 
@@ -45,8 +47,17 @@ def phones_for(table: pd.DataFrame, data: str | Path, config: Config, out_dir: s
     those found in the clips of ``table`` and kept in ``out_dir``; None if ``phone_weight`` is 0."""
     if not config.phone_weight:
         return None
-    file = Path(phones) if phones else _file(data)
-    if not phones and not file.is_file() and not (file := Path(out_dir, "phones.csv")).is_file():
-        for problem in find_phones(table, file)[1].values():
+    file, own = Path(phones) if phones else _file(data), Path(out_dir, "phones.csv")
+    if phones or file.is_file():
+        return read_phones(file)
+    if not own.is_file() or _few_of(table, read_phones(own)):  # of an earlier run on other clips
+        if world_size() > 1:
+            raise InputError(f"several processes train: make {own} first, by accentlib phones")
+        for problem in find_phones(table, own)[1].values():
             print(f"no phones: {problem}", file=sys.stderr)
-    return read_phones(file)
+    return read_phones(own)
+
+
+def _few_of(table: pd.DataFrame, phones: pd.DataFrame) -> bool:
+    """Whether more than a tenth of the clips have no phones."""
+    return pd.Series(clip_ids(table)).isin(phones["id"]).mean() < 0.9

@@ -8,6 +8,7 @@ import pytest
 from helpers import ROOT, TINY, as_flags, write_corpus
 
 from accentlib.cli import main
+from accentlib.config import Config, InputError
 from accentlib.corpora import recogniser
 from accentlib.corpora.recogniser import words_of
 from accentlib.corpora.table import read_corpus
@@ -43,6 +44,28 @@ def test_the_recipe_follows_from_what_the_manifest_declares_and_has(corpus, monk
     (corpus / "phones.csv").write_text("path,start,end,phone,position\n")
     for config, why in (recipe.choose(corpus), recipe.choose(corpus / "manifest.csv")):
         assert config.phone_weight and "phones.csv" in why
+
+
+def test_phones_of_an_earlier_run_are_taken_if_they_are_of_these_clips(corpus, tmp_path, monkeypatch):
+    table, asked = read_corpus(corpus), []
+
+    def find(clips, output):
+        asked.append(len(clips))
+        rows = clips[["id", "path"]].assign(start=0, end=0.1, phone="AA", position=0)
+        rows.to_csv(output, index=False)
+        return rows, {}
+
+    monkeypatch.setattr(recipe, "find_phones", find)
+    config = Config.real_speech()
+    for clips in (table[:20], table[:20], table[:22], table, table):
+        phones = recipe.phones_for(clips, corpus, config, tmp_path)
+        assert pd.Index(clips["id"]).isin(phones["id"]).mean() > 0.9
+    assert asked == [20, 45]
+    monkeypatch.setattr(recipe, "world_size", lambda: 2)
+    assert len(recipe.phones_for(table, corpus, config, tmp_path)) == 45
+    with pytest.raises(InputError, match="several processes train: make .*phones.csv first"):
+        recipe.phones_for(table, corpus, config, tmp_path / "other")
+    assert recipe.phones_for(table, corpus, Config.laptop(), tmp_path) is None
 
 
 def test_epochs_follow_from_the_number_of_clips(corpus):
