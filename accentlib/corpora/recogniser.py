@@ -167,6 +167,8 @@ def find_phones(table: pd.DataFrame, output: str | Path, *, text: str = "", tran
     words, settings = texts(table, text, transcripts, str(dictionary)), (str(acoustic_model), str(dictionary))
     if acoustic_model and not any(words):
         raise InputError("--acoustic-model needs the text: give --text or --transcripts")
+    if acoustic_model and not Path(acoustic_model, "mdef").is_file():
+        raise InputError(f"{acoustic_model}: no acoustic model of pocketsphinx (there is no mdef in it)")
     if (others := other_languages(table)) and not acoustic_model:
         hint = "give --acoustic-model and --dictionary of that language"
         raise InputError(

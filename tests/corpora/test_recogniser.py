@@ -130,6 +130,8 @@ def test_other_languages_get_no_english_phones(voices, tmp_path):
         find_phones(voices.assign(language="French"), tmp_path / "phones.csv")
     with pytest.raises(InputError, match="needs the text"):
         find_phones(voices, tmp_path / "phones.csv", acoustic_model=tmp_path)
+    with pytest.raises(InputError, match="no acoustic model of pocketsphinx"):
+        find_phones(voices, tmp_path / "phones.csv", acoustic_model=tmp_path, text=FARMER)
     with pytest.raises(InputError, match="no column 'words'; it has path"):
         find_phones(voices, tmp_path / "phones.csv", transcripts="words")
     assert not list(tmp_path.iterdir())
