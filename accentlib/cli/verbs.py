@@ -43,10 +43,8 @@ class Call(Settings):
             if self.num_accents not in (None, found):
                 raise InputError(f"{self.data}: has {found} accents, not {self.num_accents}")
             phones = phones_for(accentlib.select(table, "train"), self.data, config, out_dir, self.phones)
-            names = self.phone_names(config)
-            return accentlib.Trainer(
-                table, config, out_dir, phones=phones, phone_names=names, sources=sources
-            )
+            known = {"phones": phones, "phone_names": self.phone_names(config)}
+            return accentlib.Trainer(table, config, out_dir, sources=sources, **known)
         if bool(self.valid_clients) != bool(self.valid_impostors):
             raise InputError("give both --valid_clients and --valid_impostors")
         if not (self.valid_labels_path or self.valid_clients):

@@ -171,9 +171,8 @@ def find_phones(table: pd.DataFrame, output: str | Path, *, text: str = "", tran
         raise InputError(f"{acoustic_model}: no acoustic model of pocketsphinx (there is no mdef in it)")
     if (others := other_languages(table)) and not acoustic_model:
         hint = "give --acoustic-model and --dictionary of that language"
-        raise InputError(
-            f"the corpus's language is {others[0]!r}, and the phones are those of English; {hint}"
-        )
+        declared = f"the corpus's language is {others[0]!r}"
+        raise InputError(f"{declared}, and the phones are those of English; {hint}")
     ids, clips = clip_ids(table), list(zip(table["path"], words, strict=True))
     found = _Part(Path(output), json.dumps([settings, ids, clips]))
     left, work = [i for i, clip in enumerate(ids) if clip not in found], partial(label, *settings)
@@ -184,8 +183,7 @@ def find_phones(table: pd.DataFrame, output: str | Path, *, text: str = "", tran
         if progress and len(left) > 1:
             about = f"about {max(1, round(minutes))} min on {joblib.cpu_count()} cores"
             print(f"finding the phones of {counted(len(left), 'clip')}: {about}", file=sys.stderr)
-    others_left = [clips[i] for i in left[1:]]
-    answers = in_processes(work, others_left, progress="phones" if progress else None)
+    answers = in_processes(work, [clips[i] for i in left[1:]], progress="phones" if progress else None)
     for i, phones in zip(left[1:], answers, strict=True):
         found.add(ids[i], phones)
     rows = [(clip, path, *phone, found[clip].source) for clip, path in zip(ids, table["path"], strict=True)

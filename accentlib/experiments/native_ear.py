@@ -14,12 +14,12 @@ from pandas import DataFrame
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from ..config import InputError
-from ..corpora.recogniser import LEAD, decode, decoder, other_languages, pcm
+from ..corpora.recogniser import FRAMES, LEAD, decode, decoder, other_languages, pcm
 from ..features.parallel import in_processes
 from ..features.store import clip_ids
 from ..files import replacing
 
-PHONES, STATES, FRAMES = 42, 3, 100  # context-independent phones, states of each, frames a second
+PHONES, STATES = 42, 3  # context-independent phones, and states of each
 NATS = 1024 * np.log(1.0001)  # a unit of the scores; lower scores are more likely
 PRIOR = 10  # frames of each phone that count as average
 
@@ -72,6 +72,8 @@ def profiles(table: DataFrame, file: Path, *, progress: bool = True) -> dict[str
         with np.load(file) as arrays:
             known = dict(zip(arrays["ids"].tolist(), arrays["heard"], strict=True))
     new = table[[clip not in known for clip in clip_ids(table)]]
+    if new.empty:
+        return known
     answers = in_processes(heard, list(new["path"]), progress="native ear" if progress else None)
     known |= dict(zip(clip_ids(new), answers, strict=True))
     arrays = {"ids": np.array([*known], str), "heard": np.stack([*known.values()]).astype(np.float32)}

@@ -50,14 +50,12 @@ def phones_for(table: pd.DataFrame, data: str | Path, config: Config, out_dir: s
     file, own = Path(phones) if phones else _file(data), Path(out_dir, "phones.csv")
     if phones or file.is_file():
         return read_phones(file)
-    if not own.is_file() or _few_of(table, read_phones(own)):  # of an earlier run on other clips
-        if world_size() > 1:
-            raise InputError(f"several processes train: make {own} first, by accentlib phones")
-        for problem in find_phones(table, own)[1].values():
-            print(f"no phones: {problem}", file=sys.stderr)
+    if own.is_file():
+        known = read_phones(own)
+        if pd.Index(clip_ids(table)).isin(known["id"]).mean() >= 0.9:  # else of an earlier run on other clips
+            return known
+    if world_size() > 1:
+        raise InputError(f"several processes train: make {own} first, by accentlib phones")
+    for problem in find_phones(table, own)[1].values():
+        print(f"no phones: {problem}", file=sys.stderr)
     return read_phones(own)
-
-
-def _few_of(table: pd.DataFrame, phones: pd.DataFrame) -> bool:
-    """Whether more than a tenth of the clips have no phones."""
-    return pd.Series(clip_ids(table)).isin(phones["id"]).mean() < 0.9

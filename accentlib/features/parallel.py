@@ -3,7 +3,7 @@
 import ctypes
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -23,16 +23,20 @@ def on_all_cores(function: Callable, items: Sequence, *, progress: str | None = 
     side) or a Dask cluster: the scheduler is ``tcp://HOST:8786``, workers have accentlib and the files."""
     here = _in_threads if len(items) > 1 else map  # starting threads takes longer than one clip
     results = _on_cluster(function, items, scheduler) if scheduler else here(function, items)
-    hide = True if progress is None else None  # None: unless stderr is a terminal
-    return iter(tqdm(results, progress, total=len(items), unit=" clips", file=sys.stderr, disable=hide))
+    return _counting(results, len(items), progress)
 
 
-def in_processes(function: Callable, items: Sequence, *, progress: str | None = None) -> Iterator:
+def in_processes(function: Callable, items: Sequence, *, progress: str | None = None) -> Generator:
     """Yield ``function(item)`` of each item, in order, from a process per core: for libraries that hold
     Python's lock. Results must be small, since they may pile up in memory."""
     work = joblib.Parallel(n_jobs=-1, return_as="generator")(joblib.delayed(function)(item) for item in items)
-    hide = True if progress is None else None
-    return iter(tqdm(work, progress, total=len(items), unit=" clips", file=sys.stderr, disable=hide))
+    return _counting(work, len(items), progress)
+
+
+def _counting(results: Iterable, total: int, progress: str | None) -> Generator:
+    """The results, with a bar of this name; without a name, or if stderr is no terminal, none is shown."""
+    hide = True if progress is None else None  # None: unless stderr is a terminal
+    return iter(tqdm(results, progress, total=total, unit=" clips", file=sys.stderr, disable=hide))
 
 
 def _in_threads(function: Callable, items: Sequence) -> Iterator:
