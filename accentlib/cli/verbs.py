@@ -167,7 +167,7 @@ class Call(Settings):
 
         config, out_dir, _ = self.settings()
         rows = accentlib.compare(self.data, config, out_dir, **self.picked("seeds", "poolings"))
-        print(report_comparison(rows))
+        print(report_comparison(rows, out_dir))
         draw_comparison(rows, out_dir)
 
     def crossvalidate(self) -> None:

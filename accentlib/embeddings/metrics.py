@@ -42,10 +42,15 @@ def percent_interval(value: float, interval: Sequence[float] | None) -> str:
 
 
 def speaker_interval(truth: np.ndarray, predicted: np.ndarray, speakers: Sequence[str], *,
-                     draws: int = 1000) -> tuple[float, float]:  # fmt: skip
+                     than: np.ndarray | None = None, draws: int = 1000) -> tuple[float, float]:  # fmt: skip
     """The 95 % interval of the balanced accuracy of ``(clips,)`` or ``(clips, trainings)``, over speakers:
-    clips of one are not independent (Efron, Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13)."""
-    right = (np.asarray(predicted).reshape(len(truth), -1) == np.asarray(truth)[:, None]).mean(axis=1)
+    clips of one are not independent (Efron, Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13).
+    With other predictions ``than`` of the same clips, that of the difference to them, paired by speaker."""
+
+    def share_right(x: np.ndarray) -> np.ndarray:
+        return (np.asarray(x).reshape(len(truth), -1) == np.asarray(truth)[:, None]).mean(axis=1)
+
+    right = share_right(predicted) - (0 if than is None else share_right(than))
     rows = pd.DataFrame({"speaker": speakers, "accent": truth, "right": right, "clips": 1})
     sums = rows.groupby(["speaker", "accent"]).sum().unstack(fill_value=0)
     right, clips = sums["right"].to_numpy(), sums["clips"].to_numpy()  # (speakers, accents)

@@ -9,11 +9,12 @@ from matplotlib.figure import Figure
 from ..config import PAPER_POOLINGS, POOLINGS, Config
 from ..corpora.table import read_corpus, select
 from ..embeddings.evaluate import evaluate_table
-from ..embeddings.metrics import accent_scores, equal_error_rate
+from ..embeddings.metrics import accent_scores, classification_metrics, equal_error_rate, speaker_interval
+from ..files import write_table
 from ..network.checkpoint import load_model
 from ..plots import plot_comparison
 from .baselines import tested_on
-from .grid import Grid
+from .grid import Grid, read_results
 from .recipe import phones_for
 
 PROPOSED = "DoubleMHA"  # the paper's pooling, which the others are compared with
@@ -27,7 +28,8 @@ def compare(data: str | Path, config: Config, out_dir: str | Path, *, seeds: Seq
     Parameters
     ----------
     out_dir : str or Path
-        Receives ``comparison.csv``, one row per training. Rows that are there are not trained again.
+        Receives ``comparison.csv``, one row per training, and each training's folder with its
+        ``predictions.csv``. Rows that are there are not trained again.
     seeds : sequence of int
         Each sets the split (if the corpus has none), the initial weights and the order of clips.
 
@@ -53,8 +55,28 @@ def _train_and_test(grid, table, config, key, phones) -> pd.DataFrame:
     del figures["few_speakers"]
     figures["balanced_accuracy_low"], figures["balanced_accuracy_high"] = figures.pop("interval")
     figures["eer"] = equal_error_rate(*accent_scores(answers.embeddings, test))
+    predictions = test[["id", "speaker", "accent"]].assign(predicted=answers.accents)
+    write_table(trainer.out_dir / "predictions.csv", predictions)
     figures["best_epoch"] = max(trainer.history, key=trainer.validation.score)["epoch"]
     return pd.DataFrame([key | figures | {"seconds": round(trainer.seconds, 1)}])
+
+
+def differences(rows: pd.DataFrame, out_dir: str | Path) -> dict[str, tuple[float, tuple[float, float]]]:
+    """The balanced accuracy of double attention less that of each other pooling in ``out_dir``, over all
+    seeds, and its 95 % interval over speakers, each compared with himself."""
+    wide: dict = {}  # clips of all seeds, by pooling
+    for pooling, seed in rows[["pooling", "seed"]].itertuples(index=False):
+        file = Path(out_dir, f"{pooling}-{seed}", "predictions.csv")
+        wide.setdefault(pooling, []).append(read_results(file).assign(seed=seed).set_index(["seed", "id"]))
+    tables = {pooling: pd.concat(parts) for pooling, parts in wide.items()}
+    ours, found = tables.pop(PROPOSED), {}
+    for pooling, other in tables.items():
+        both = ours.join(other["predicted"].rename("other"), how="inner")
+        truth, labels = both["accent"].to_numpy(), sorted(set(both["accent"]))
+        x, y = both["predicted"].to_numpy(), both["other"].to_numpy()
+        a, b = (classification_metrics(truth, of, labels)["balanced_accuracy"] for of in (x, y))
+        found[pooling] = a - b, speaker_interval(truth, x, both["speaker"], than=y)
+    return found
 
 
 def comparison_table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -73,8 +95,8 @@ def eer_change(rows: pd.DataFrame) -> pd.DataFrame:
     return change.agg(["mean", "std"]).T.loc[[name for name in POOLINGS if name in change]]
 
 
-def report_comparison(rows: pd.DataFrame) -> str:
-    """The comparison as text: the table, the size of the test, and the change by double attention."""
+def report_comparison(rows: pd.DataFrame, out_dir: str | Path) -> str:
+    """The comparison as text: the table, the size of the test, and what double attention changes."""
     table = comparison_table(rows)
     percent = table.drop(columns="seeds").map("{:.1%}".format)
     text = {name: percent[f"{name}_mean"] + " ± " + percent[f"{name}_std"] for name in FIGURES}
@@ -82,6 +104,9 @@ def report_comparison(rows: pd.DataFrame) -> str:
     if PROPOSED in table.index:
         for name, mean, std in eer_change(rows).itertuples():
             lines.append(f"EER from {name} to {PROPOSED}: {mean:+.1%} ± {std:.1%} (below 0: lower)")
+        for name, (mean, (low, high)) in differences(rows, out_dir).items():
+            points = f"{100 * mean:+.1f} points of balanced accuracy ({100 * low:+.1f} to {100 * high:+.1f})"
+            lines.append(f"{PROPOSED} beside {name}: {points}, paired by speaker")
     return "\n".join(lines)
 
 

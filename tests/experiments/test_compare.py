@@ -9,7 +9,8 @@ from helpers import TINY, as_flags, write_corpus
 
 from accentlib.cli import main
 from accentlib.config import PAPER_POOLINGS, Config, InputError
-from accentlib.experiments.compare import compare, comparison_table, eer_change
+from accentlib.embeddings.metrics import speaker_interval
+from accentlib.experiments.compare import compare, comparison_table, differences, eer_change
 from accentlib.experiments.grid import check_budget
 from accentlib.training.validation import Validation
 
@@ -33,6 +34,7 @@ def test_compare_trains_each_pooling_with_each_seed_and_goes_on(tmp_path, capsys
     assert (out_dir / "comparison.png").stat().st_size > 5000
     out, err = capsys.readouterr()
     assert "chance 33.3%" in out and "6 unseen speakers" in out and "± " in out
+    assert out.count("DoubleMHA beside ") == 2 * 3 and "paired by speaker" in out
     assert err.count(f"training in {out_dir / 'DoubleMHA-1'}\n") == 1  # the first seed was not trained again
     assert main([*argv, "1", "--learning_rate", "1"]) == 2
     assert "were made with learning_rate 0.003, not 1.0" in capsys.readouterr().err
@@ -58,6 +60,45 @@ def test_the_table_and_the_change_by_hand():
     change = eer_change(pd.DataFrame(rows))
     assert change.loc["Attention", "mean"] == pytest.approx(-(0.5 + 0.25) / 2)
     assert change.loc["MHA", "mean"] == pytest.approx((0 + 0.5) / 2)
+
+
+def test_a_difference_is_paired_by_speaker_over_all_seeds(tmp_path):
+    """Against a plain loop; both poolings are right about the same hard speakers, so it is surer than two intervals."""
+    rng, rows = np.random.default_rng(0), []
+    for seed in (1, 2):
+        easy = rng.random(40) < 0.5
+        accents = np.array(["x", "y"] * 20)
+        clips = {
+            "id": [f"{i}.wav" for i in range(40)],
+            "speaker": [f"s{i}" for i in range(40)],
+        }
+        for name, share in (("DoubleMHA", 0.2), ("MHA", 0.0)):
+            right = easy | (rng.random(40) < share)
+            predicted = np.where(right, accents, "z")
+            folder = tmp_path / f"{name}-{seed}"
+            folder.mkdir()
+            table = pd.DataFrame(clips | {"accent": accents, "predicted": predicted})
+            table.sample(frac=1, random_state=seed).to_csv(folder / "predictions.csv", index=False)
+            rows.append({"pooling": name, "seed": seed})
+    mean, (low, high) = differences(pd.DataFrame(rows), tmp_path)["MHA"]
+    tables = {
+        p: [pd.read_csv(tmp_path / f"{p}-{s}" / "predictions.csv") for s in (1, 2)]
+        for p in ("DoubleMHA", "MHA")
+    }
+    gains = {}
+    for ours, other in zip(*tables.values(), strict=True):
+        for _, row in ours.iterrows():
+            theirs = other.loc[other["id"] == row["id"], "predicted"].iloc[0]
+            gain = (row["predicted"] == row["accent"]) - (theirs == row["accent"])
+            gains.setdefault((row["speaker"], row["accent"]), []).append(float(gain))
+    by_accent = {a: [np.mean(x) for (_, b), x in gains.items() if a == b] for a in "xy"}
+    assert mean == pytest.approx(np.mean([np.mean(x) for x in by_accent.values()]))
+    drawn = [np.mean([rng.choice(x, len(x)).mean() for x in by_accent.values()]) for _ in range(4000)]
+    assert (low, high) == pytest.approx(np.percentile(drawn, [2.5, 97.5]), abs=0.02)
+    assert low > 0  # while the two poolings' own intervals overlap
+    alone = [speaker_interval(t[0]["accent"].to_numpy(), t[0]["predicted"].to_numpy(), t[0]["speaker"])
+             for t in tables.values()]  # fmt: skip
+    assert alone[0][0] < alone[1][1]
 
 
 def test_a_budget_of_version_0_1_is_accepted_under_its_old_names(tmp_path):
