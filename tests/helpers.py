@@ -66,13 +66,12 @@ def train_argv(lists: Path, out_dir: Path, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
-def reading(folder, frequencies: list[float]) -> None:
-    """A folder with one reading: a tone after the other."""
-    folder.mkdir()
-    wave = np.concatenate([tone(frequency, 0.2) for frequency in frequencies])
-    sf.write(folder / "text.wav", wave, RATE)
+def write_phones(corpus: Path, *spoken: str) -> pd.DataFrame:
+    """Give each recording of a corpus these phones, 0.2 s each."""
     rows = [
-        {"path": "text.wav", "start": 0.2 * i, "end": 0.2 * (i + 1), "phone": f"f{frequency}", "position": i}
-        for i, frequency in enumerate(frequencies)
+        {"path": path, "start": 0.2 * i, "end": 0.2 * (i + 1), "phone": phone}
+        for path in pd.read_csv(corpus / "manifest.csv")["path"]
+        for i, phone in enumerate(spoken)
     ]
-    pd.DataFrame(rows).to_csv(folder / "phones.csv", index=False)
+    pd.DataFrame(rows).to_csv(corpus / "phones.csv", index=False)
+    return pd.DataFrame(rows)

@@ -58,7 +58,7 @@ class Settings(Namespace):
         from ..experiments.recipe import choose
 
         config, why = choose(self.data, phones=vars(self).get("phones"))
-        log(why)
+        log(why if self.verb != "features" else why.partition(";")[0])
         return config
 
     def settings(self) -> tuple[Config, Path, Path | None]:

@@ -100,14 +100,6 @@ class Call(Settings):
         joined = accentlib.join_corpora(self.data, self.output, seed=self.seed)
         log(f"{self.output}: {counted(len(joined), 'clip')}")
 
-    def align(self) -> Problems:
-        table = accentlib.read_corpus(self.data, seed=self.seed)
-        phones, problems = accentlib.align(table, self.readings, text_column=self.text_column)
-        write_table(self.output, phones)
-        clips = counted(len(set(clip_ids(phones))), "clip")
-        log(f"{counted(len(phones), 'phone')} of {clips}: {self.output}")
-        return problems
-
     def find_phones(self) -> Problems:
         table = accentlib.read_corpus(self.data, split=False)
         options = self.picked("transcripts", "acoustic_model", "dictionary")
@@ -174,7 +166,7 @@ class Call(Settings):
         from ..experiments.crossvalidate import report_figures
 
         config, out_dir, _ = self.settings()
-        options = self.picked("folds", "tested", "seeds", "phones", "readings", "text_column", "final")
+        options = self.picked("folds", "tested", "seeds", "phones", "final")
         _, figures = accentlib.cross_validate(self.data, config, out_dir, **options)
         print(report_figures(figures))
         log(f"figures: {out_dir / 'crossvalidation.json'}; predictions: predictions.csv beside it")

@@ -1,5 +1,7 @@
 """Which phone is spoken when: a table beside a corpus, and a number per frame for the network."""
 
+import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,35 +16,43 @@ from ..features.store import audio_beside, clip_ids
 from ..files import read_table
 
 UNKNOWN = -1  # the number of a frame without a known phone
-COLUMNS = ("id", "path", "start", "end", "phone", "position")
+COLUMNS = ("id", "path", "start", "end", "phone")
 
 
-def phones_file(folder: Path) -> Path:
-    """The table of phones in a folder; until version 0.1, its name was ``sounds.csv``."""
-    names = ("phones.csv", "sounds.csv")
+def ipa(names: Sequence[str]) -> list[str]:
+    """Phones in the International Phonetic Alphabet, from the recogniser's names (ARPABET) or those of the
+    synthesiser espeak-ng, which are broad: the same r is an approximant in English and a tap in Hindi."""
+    arpabet, espeak = json.loads(Path(__file__).with_name("ipa.json").read_text("utf-8")).values()
+    table = arpabet if arpabet.keys() >= set(names) else espeak
+    return [table.get(name, name) for name in names]
+
+
+def phones_file(data: str | Path) -> Path:
+    """The table of phones beside a corpus's manifest; until version 0.1, its name was ``sounds.csv``."""
+    folder, names = Path(data) if Path(data).is_dir() else Path(data).parent, ("phones.csv", "sounds.csv")
     return next((folder / name for name in names if (folder / name).is_file()), folder / names[0])
 
 
 def read_phones(data: str | Path) -> pd.DataFrame:
     """Read a table of phones, or the ``phones.csv`` in the folder of a corpus (or of its ``manifest.csv``).
 
-    Its columns: path, start and end (s), phone, position (in the text, from 0), optionally id (the clip's).
+    Its columns: path, start and end (s), phone, and optionally id (the clip's); others are ignored.
     Returns them by id (by default the path) and start; paths are absolute. Raises InputError if invalid."""
     file = Path(data)
     if file.is_dir() or file.name == "manifest.csv":
-        file = phones_file(file if file.is_dir() else file.parent)
+        file = phones_file(file)
     if not file.is_file():
         raise InputError(f"{file}: no such file; `accentlib phones` makes it")
     table = read_table(file, separators=",").rename(columns={"sound": "phone"})  # its name until version 0.1
     if missing := [column for column in COLUMNS[1:] if column not in table]:
         raise InputError(f"{file}: lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}")
-    numbers = table[["start", "end", "position"]].apply(pd.to_numeric, errors="coerce").astype(float)
+    numbers = table[["start", "end"]].apply(pd.to_numeric, errors="coerce").astype(float)
     if len(bad := np.argwhere(~((numbers >= 0) & (numbers < np.inf)).to_numpy())):  # (places, 2)
         row, name = bad[0][0], numbers.columns[bad[0][1]]
         raise InputError(f"{file}: line {row + 2}: {name} {table[name].iloc[row]!r} is not a number from 0")
     if len(backwards := np.flatnonzero(numbers["end"] <= numbers["start"])):
         raise InputError(f"{file}: line {backwards[0] + 2} ends before it starts")
-    table[numbers.columns] = numbers.astype({"position": int})
+    table[numbers.columns] = numbers
     table["path"] = [str((file.parent / path).absolute()) for path in table["path"]]
     table["id"] = clip_ids(table)
     return table[list(COLUMNS)].sort_values(["id", "start"], kind="stable", ignore_index=True)

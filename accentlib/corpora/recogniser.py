@@ -26,14 +26,13 @@ from ..features.store import clip_ids
 from ..files import write_table
 
 RATE, FRAMES, LEAD = 16_000, 100, 0.1  # Hz of the model; frames a second; s of noise around a recording
-PLACES = 32  # the position of a phone in a text is its word's times this, plus its place in the word
-ENGLISH = {"english", "en", "eng", ""}
+ENGLISH = ("english", "en", "eng", "")
 MISSING = "phones need pocketsphinx: pip install 'accentlib[phones]'"
-COLUMNS = ["id", "path", "start", "end", "phone", "position", "source"]
+COLUMNS = ["id", "path", "start", "end", "phone", "word", "source"]
 
 
 class Phones(NamedTuple):
-    """What was found in one recording: phones (start s, end s, name, position), how, and what is wrong."""
+    """What was found in one recording: phones (start s, end s, name, word), how, and what is wrong."""
 
     spoken: list
     source: str = ""  # aligned, recognised
@@ -76,9 +75,9 @@ def span(start: int, end: int) -> tuple[float, float]:
 
 
 def recognise(wave: bytes) -> list[tuple]:
-    """Phones of a recording whose text is not known: (start s, end s, name, position)."""
+    """Phones of a recording whose text is not known: (start s, end s, name, "")."""
     decode(machine := decoder(allphone=True), wave)
-    return [(*span(x.start_frame, x.end_frame + 1), x.word, i) for i, x in enumerate(machine.seg())]
+    return [(*span(x.start_frame, x.end_frame + 1), x.word, "") for x in machine.seg()]
 
 
 def align(wave: bytes, words: list[str], model: str = "", dictionary: str = "") -> list[tuple]:
@@ -88,12 +87,8 @@ def align(wave: bytes, words: list[str], model: str = "", dictionary: str = "") 
     decode(machine, wave)
     machine.set_alignment()  # the second pass finds the phones in the words
     decode(machine, wave)
-    found, place = [], -1
-    for word in machine.get_alignment():
-        place += word.name.split("(")[0] in words  # not a pause
-        for i, x in enumerate(word):
-            found.append((*span(x.start, x.start + x.duration), x.name, PLACES * max(place, 0) + i))
-    return found
+    return [(*span(x.start, x.start + x.duration), x.name, word.name.split("(")[0].strip("<>"))
+            for word in machine.get_alignment() for x in word]  # fmt: skip
 
 
 def label(model: str, dictionary: str, clip: tuple[str, list[str]]) -> Phones:
@@ -139,9 +134,19 @@ def texts(table: pd.DataFrame, text: str, transcripts: str, dictionary: str) -> 
     return [own if known.issuperset(own) else [] for own in words]
 
 
-def other_languages(table: pd.DataFrame) -> list[str]:
-    """The languages but English that a corpus's manifest declares."""
-    return sorted(set(table["language"].str.lower()) - ENGLISH) if "language" in table else []
+def in_english(table: pd.DataFrame) -> pd.Series:
+    """Which clips are in English: all, unless the column ``language`` or ``locale`` says otherwise."""
+    declared = next((table[name] for name in ("language", "locale") if name in table), None)
+    if declared is None:
+        return pd.Series(True, table.index)
+    return declared.str.lower().str.split(r"[-_ ]", regex=True).str[0].isin(ENGLISH)  # en-GB, English (US)
+
+
+def lacking(table: pd.DataFrame) -> str:
+    """What is missing to find the phones of a corpus by its sound alone; empty if nothing is."""
+    if not find_spec("pocketsphinx"):
+        return MISSING
+    return "" if in_english(table).any() else "the phones are those of English, and no clip is in English"
 
 
 def find_phones(table: pd.DataFrame, output: str | Path, *, text: str = "", transcripts: str = "",
@@ -152,27 +157,27 @@ def find_phones(table: pd.DataFrame, output: str | Path, *, text: str = "", tran
     Parameters
     ----------
     output : str or Path
-        Receives the table: start and end in s, phone, position, ``source`` (aligned or recognised). Until it
+        Receives the table: start and end in s, phone, word, ``source`` (aligned or recognised). Until it
         is complete, a file beside it keeps what was done, and the next call goes on from there.
     text, transcripts
         The text of all clips, or the column with the text of each. Clips that do not hold their text, or that
         have a word which is not in the dictionary, are recognised as if it were unknown.
     acoustic_model, dictionary
         A model of pocketsphinx (a folder) and a pronunciation dictionary for another language than English.
+        Without them, clips that the manifest declares to be in another language get no phones.
 
-    Returns the table, and what is wrong with each clip that has no phones, by id. Raises InputError without
-    pocketsphinx, without the column, or if the corpus's column ``language`` names another language."""
-    if not find_spec("pocketsphinx"):
-        raise InputError(MISSING)
+    Returns the table, and what is wrong with each clip that should have phones and has none, by id. Raises
+    InputError without pocketsphinx, without the column, or if no clip is in the model's language."""
+    if (problem := lacking(table)) and not (acoustic_model and problem != MISSING):
+        raise InputError(problem + ("" if problem == MISSING else "; give --acoustic-model and --dictionary"))
+    if not acoustic_model and len(foreign := table[~in_english(table)]):
+        print(f"no phones: {counted(len(foreign), 'clip')} in other languages", file=sys.stderr)
+        table = table.drop(index=foreign.index)
     words, settings = texts(table, text, transcripts, str(dictionary)), (str(acoustic_model), str(dictionary))
     if acoustic_model and not any(words):
         raise InputError("--acoustic-model needs the text: give --text or --transcripts")
     if acoustic_model and not Path(acoustic_model, "mdef").is_file():
         raise InputError(f"{acoustic_model}: no acoustic model of pocketsphinx (there is no mdef in it)")
-    if (others := other_languages(table)) and not acoustic_model:
-        hint = "give --acoustic-model and --dictionary of that language"
-        declared = f"the corpus's language is {others[0]!r}"
-        raise InputError(f"{declared}, and the phones are those of English; {hint}")
     ids, clips = clip_ids(table), list(zip(table["path"], words, strict=True))
     found = _Part(Path(output), json.dumps([settings, ids, clips]))
     left, work = [i for i, clip in enumerate(ids) if clip not in found], partial(label, *settings)

@@ -70,6 +70,11 @@ def select(table: pd.DataFrame, split: str) -> pd.DataFrame:
     return rows
 
 
+def synthetic(table: pd.DataFrame) -> bool:
+    """Whether all of a corpus is synthetic speech, by its column ``speech``; people where nothing is said."""
+    return "speech" in table and bool((table["speech"] == "synthetic").all())
+
+
 def corpus_note(data: str | Path) -> str:
     """The text of a corpus's ``NOTE.txt``, printed with every result (say, that it is synthetic), or ""."""
     note = Path(data).with_name("NOTE.txt") if Path(data).is_file() else Path(data) / "NOTE.txt"

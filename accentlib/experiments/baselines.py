@@ -5,17 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from pandas import DataFrame
 from scipy.stats import skew
-from sklearn.decomposition import PCA
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from ..config import Config, counted
-from ..corpora.phones import cut_phones
+from ..config import counted
 from ..embeddings.metrics import classification_metrics
 from ..features.log_mel import mfccs
 from ..features.store import FeatureStore, clip_ids
@@ -82,32 +77,3 @@ def tested_on(figures: Mapping) -> str:
     """What figures were measured on, and chance: 3 unseen speakers (9 clips); chance 33.3%."""
     clips = f" ({counted(figures['clips'], 'clip')})" if "clips" in figures else ""
     return f"{counted(figures['speakers'], 'unseen speaker')}{clips}; chance {figures['chance']:.1%}"
-
-
-def phone_statistics(log_mels: LogMels, table: DataFrame, phones: DataFrame, config: Config) -> np.ndarray:
-    """Each phone of a text in each clip, ``(clips, positions * 14)``: the mean of 13 MFCCs (normalised over
-    the clip) during the phone, and the logarithm of its duration; NaN where the clip lacks the phone."""
-    rows = {clip: row for row, clip in enumerate(clip_ids(table))}
-    vectors = np.full((len(table), int(phones["position"].max()) + 1, 14), np.nan)
-    phones = phones.assign(clip=clip_ids(phones))
-    for clip, spoken in cut_phones(phones[phones["clip"].isin(rows)], config).groupby("clip"):
-        vector, mfcc = vectors[rows[clip]], mfccs(log_mels[clip], 13)
-        mfcc = mfcc / (mfcc.std(axis=0) + 1e-3)
-        frames = (spoken[["start", "end"]].to_numpy() - config.first_frame) / config.hop_seconds
-        edges = frames.round().astype(int).clip(0, len(mfcc))
-        for (start, end), position in zip(edges, spoken["position"], strict=True):
-            if end > start:
-                vector[position, :13] = mfcc[start:end].mean(axis=0)
-        vector[spoken["position"], 13] = np.log(spoken["end"] - spoken["start"])
-    return vectors.reshape(len(table), -1)
-
-
-def reading_predictions(log_mels: LogMels, train, test, phones: DataFrame, config: Config) -> np.ndarray:
-    """Accents of ``test``, ``(clips,)``, by discriminant analysis of :func:`phone_statistics`: an upper
-    reference. It compares each phone with the same phone of others, which a network for any text cannot."""
-    x, x_test = (phone_statistics(log_mels, rows, phones, config) for rows in (train, test))
-    # With one clip per accent there is no variance within accents.
-    classifier = KNeighborsClassifier(1) if train["accent"].is_unique else LinearDiscriminantAnalysis()
-    components = PCA(min(100, len(train) // 2), random_state=0)
-    steps = (SimpleImputer(keep_empty_features=True), StandardScaler(), components, classifier)
-    return make_pipeline(*steps).fit(x, train["accent"]).predict(x_test)

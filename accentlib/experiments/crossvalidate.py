@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 
 from ..config import Config
-from ..corpora.align import align
-from ..corpora.phones import read_phones
 from ..corpora.splits import few_speakers, fold_splits, validation_rows
 from ..corpora.table import check_corpus, read_corpus, select
 from ..embeddings import metrics
@@ -20,26 +18,18 @@ from ..embeddings.inference import forward_log_mels
 from ..features.store import clip_ids, prepare
 from ..files import replacing, write_table
 from ..network.checkpoint import save_checkpoint
-from .baselines import (
-    INTERVALS,
-    NATIVE_EAR,
-    classical_predictions,
-    reading_predictions,
-    tested_on,
-    worse_than,
-)
+from .baselines import INTERVALS, NATIVE_EAR, classical_predictions, tested_on, worse_than
 from .grid import Grid
 from .native_ear import can_hear, native_ear, profiles
 from .recipe import phones_for
 from .run import best_model, warnings_of
 
-NETWORK, READING = "network", "reading_lda"  # methods in predictions.csv; the others are simple baselines
+NETWORK = "network"  # among the methods of predictions.csv; the others are simple baselines
 
 
 def cross_validate(data: str | Path, config: Config, out_dir: str | Path, *, folds: int = 5,
                    tested: Sequence[int] | None = None, seeds: Sequence[int] = (1,),
-                   phones: str | Path | None = None, readings: str | Path | None = None,
-                   text_column: str = "sentence", final: bool = False, progress: bool = True
+                   phones: str | Path | None = None, final: bool = False, progress: bool = True
                    ) -> tuple[pd.DataFrame, dict]:  # fmt: skip
     """Train and test on every fold (or those ``tested``, from 0) with every seed, not on the corpus's split.
 
@@ -50,8 +40,6 @@ def cross_validate(data: str | Path, config: Config, out_dir: str | Path, *, fol
     phones
         Table of phones; by default ``phones.csv`` beside the manifest, or else those that
         :func:`accentlib.find_phones` recognises. It knows nothing of accents, so one table fits all folds.
-    readings, text_column
-        As for :func:`accentlib.align`, which finds the phones of each fold without its test speakers.
     final : bool
         Also train ``final/model.pt``, the model to use: one in eight speakers validate, all others train.
 
@@ -63,14 +51,13 @@ def cross_validate(data: str | Path, config: Config, out_dir: str | Path, *, fol
     tested = range(folds) if tested is None else tested
     for fold in tested:
         fold_splits(corpus, fold, folds)  # raises its errors before anything is computed
-    known = phones_for(corpus, data, config, out_dir, phones) if readings is None else None
-    grid = _Folds(corpus, known, readings, text_column, folds, out_dir, data, config, progress)
+    known = phones_for(corpus, data, config, out_dir, phones)
+    grid = _Folds(corpus, known, folds, out_dir, data, config, progress)
     predictions = pd.concat([grid.test(fold, seeds) for fold in tested], ignore_index=True)
     folder = grid.out_dir / "final"
     if final and not (folder / "model.pt").is_file():
         table = grid.corpus.assign(split=np.where(validation_rows(grid.corpus), "validation", "train"))
-        phones, config = grid.phones(table, folder), grid.config.replace(seed=seeds[0])
-        model = best_model(grid.train(table, config, folder, phones))
+        model = best_model(grid.train(table, grid.config.replace(seed=seeds[0]), folder, known))
         save_checkpoint(folder / "model.pt", model.cpu())  # without what only training needs
     write_table(grid.out_dir / "predictions.csv", predictions)
     figures = figures_of(predictions)
@@ -80,11 +67,11 @@ def cross_validate(data: str | Path, config: Config, out_dir: str | Path, *, fol
 
 
 class _Folds(Grid):
-    """The grid of folds and seeds over one corpus, with its features and readings."""
+    """The grid of folds and seeds over one corpus, with its features and phones."""
 
-    def __init__(self, corpus, known, readings, text_column, folds, out_dir, data, config, progress):
+    def __init__(self, corpus, phones, folds, out_dir, data, config, progress):
         super().__init__(out_dir, data, config, progress, folds=folds)
-        self.known, self.folds, self.readings, self.text_column = known, folds, readings, text_column
+        self.phones, self.folds = phones, folds
         if clip_ids(corpus) == list(corpus["path"]):
             corpus = corpus.drop(columns="id", errors="ignore")  # predictions.csv repeats no path
         self.config, self.store = prepare(corpus, config, self.out_dir / "features")
@@ -93,25 +80,17 @@ class _Folds(Grid):
         self.corpus = self.store.keep(corpus)
         self.kept = [name for name in ("id", "path", "speaker", "accent") if name in corpus]
 
-    def phones(self, table: pd.DataFrame, folder: Path) -> pd.DataFrame | None:
-        """The phones of all clips, found without the test speakers; kept in ``folder``."""
-        if self.readings is None:
-            return self.known
-        options = {"text_column": self.text_column, "progress": self.progress}
-        self.cell(folder / "phones.csv", {}, lambda: align(table, self.readings, **options)[0])
-        return read_phones(folder / "phones.csv")
-
     def test(self, fold: int, seeds: Sequence[int]) -> pd.DataFrame:
         """The predictions of one fold: those of a network per seed, and those of the baselines."""
         table, folder = fold_splits(self.corpus, fold, self.folds), self.out_dir / f"fold{fold}"
         network = self.train_and_predict
         parts = [self.cell(folder / f"seed{seed}.csv", {}, network, table, seed, folder) for seed in seeds]
-        simple = self.cell(folder / "baselines.csv", {}, self.predict_simply, table, folder)
+        simple = self.cell(folder / "baselines.csv", {}, self.predict_simply, table)
         return pd.concat([*parts, simple.assign(seed=0)]).assign(fold=fold)
 
     def train_and_predict(self, table: pd.DataFrame, seed: int, folder: Path) -> pd.DataFrame:
-        config, phones = self.config.replace(seed=seed), self.phones(table, folder)
-        trainer = self.train(table, config, folder / f"seed{seed}", phones)
+        config = self.config.replace(seed=seed)
+        trainer = self.train(table, config, folder / f"seed{seed}", self.phones)
         model, test = best_model(trainer), select(table, "test")
         log_mels, rows = [self.store[clip] for clip in clip_ids(test)], test[self.kept]
         clips, of_recording = cut_clips(log_mels, config)
@@ -127,10 +106,8 @@ class _Folds(Grid):
             parts.append(part.assign(unsure=unsure, unit=unit, seed=seed))
         return pd.concat(parts)
 
-    def predict_simply(self, table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    def predict_simply(self, table: pd.DataFrame) -> pd.DataFrame:
         """The baselines' predictions, each trained on the unit (clip or recording) on which it is tested."""
-        one_text = self.text_column not in table or table[self.text_column].nunique() == 1
-        phones = self.phones(table, folder) if one_text and self.readings else None
         clips, of_recording = cut_clips([self.store[clip] for clip in clip_ids(table)], self.config)
         cut = table.iloc[of_recording].assign(id=range(len(clips)))  # a clip's id is its number
         parts = []
@@ -141,8 +118,6 @@ class _Folds(Grid):
                 predictions[NATIVE_EAR] = native_ear(
                     profiles(table, self.out_dir / "native_ear.npz"), train, test
                 )
-            if phones is not None and unit == "recording":
-                predictions[READING] = reading_predictions(log_mels, train, test, phones, self.config)
             tested = table.loc[test.index, self.kept]
             parts += [tested.assign(method=m, unit=unit, predicted=x) for m, x in predictions.items()]
         return pd.concat(parts)
@@ -192,10 +167,10 @@ def figures_of(predictions: pd.DataFrame) -> dict:
 
 
 def _worse(figures: dict) -> dict[str, str]:
-    """:func:`worse_than` of the network by unit, with the baselines that do not know the text."""
+    """:func:`worse_than` of the network by unit."""
     worse = {}
     for unit in ("clip", "speaker"):
-        accuracies = {name: x["balanced_accuracy"] for name, x in figures[unit].items() if name != READING}
+        accuracies = {name: x["balanced_accuracy"] for name, x in figures[unit].items()}
         worse[unit] = worse_than(accuracies.pop(NETWORK), accuracies)
     return worse
 

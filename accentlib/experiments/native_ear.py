@@ -4,7 +4,6 @@ Log-posteriors of 42 phones, averaged over the frames of each best phone, and li
 
 from contextlib import suppress
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,7 +13,8 @@ from pandas import DataFrame
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from ..config import InputError
-from ..corpora.recogniser import FRAMES, LEAD, decode, decoder, other_languages, pcm
+from ..corpora.recogniser import FRAMES, LEAD, decode, decoder, in_english, lacking, pcm
+from ..corpora.table import synthetic
 from ..features.parallel import in_processes
 from ..features.store import clip_ids
 from ..files import replacing
@@ -26,8 +26,7 @@ PRIOR = 10  # frames of each phone that count as average
 
 def can_hear(table: DataFrame) -> bool:
     """Whether the baseline fits a corpus: people speaking English, as far as its manifest says."""
-    people = "speech" not in table or (table["speech"] != "synthetic").any()
-    return people and find_spec("pocketsphinx") is not None and not other_languages(table)
+    return not (synthetic(table) or lacking(table)) and bool(in_english(table).all())
 
 
 @cache

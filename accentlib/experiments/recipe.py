@@ -2,15 +2,14 @@
 
 import math
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 
 from ..config import Config, InputError, counted
 from ..corpora.phones import phones_file, read_phones
-from ..corpora.recogniser import MISSING, find_phones, other_languages
-from ..corpora.table import read_corpus
+from ..corpora.recogniser import find_phones, lacking
+from ..corpora.table import read_corpus, synthetic
 from ..features.store import clip_ids
 from ..training.processes import world_size
 
@@ -19,26 +18,22 @@ DRAWS, MOST_EPOCHS = 60_000, 200  # clips that a network for people learns from,
 
 def choose(data: str | Path, *, phones: str | Path | None = None) -> tuple[Config, str]:
     """The settings for a corpus, and a line that says why. A column ``speech`` with ``synthetic`` throughout
-    declares synthetic speech, one of ``language`` what is spoken: by default people, and English."""
+    declares synthetic speech, ``language`` or ``locale`` what is spoken: by default people, and English."""
     table = read_corpus(data, split=False)
-    if "speech" in table and (table["speech"] == "synthetic").all():
+    if synthetic(table):
         return Config.laptop(), "synthetic speech: preset laptop, without phones"
     epochs = min(MOST_EPOCHS, math.ceil(DRAWS / len(table)))
     changes: dict = {"max_epochs": epochs}
-    if phones or _file(data).is_file():
-        why = f"learns the phones of {phones or _file(data)}"
-    elif not (others := other_languages(table)) and find_spec("pocketsphinx"):
-        why = "learns phones, which it finds first"
-    else:
+    file = Path(phones or phones_file(data))
+    if phones or file.is_file():
+        why = f"learns the phones of {file}"
+    elif problem := lacking(table):
         changes |= {"phone_weight": 0.0, "pooling_method": "Statistics"}
-        lacking = f"there are none of {', '.join(others)}" if others else MISSING
-        why = f"without phones, which makes it much worse ({lacking})"
+        why = f"without phones, which makes it much worse ({problem})"
+    else:
+        why = "learns phones, which it finds first"
     people = f"{counted(len(table), 'clip')} of {counted(table['speaker'].nunique(), 'speaker')}"
     return Config.real_speech(**changes), f"{people}: preset real_speech, {epochs} epochs; {why}"
-
-
-def _file(data: str | Path) -> Path:
-    return phones_file(Path(data) if Path(data).is_dir() else Path(data).parent)
 
 
 def phones_for(table: pd.DataFrame, data: str | Path, config: Config, out_dir: str | Path,
@@ -47,7 +42,7 @@ def phones_for(table: pd.DataFrame, data: str | Path, config: Config, out_dir: s
     those found in the clips of ``table`` and kept in ``out_dir``; None if ``phone_weight`` is 0."""
     if not config.phone_weight:
         return None
-    file, own = Path(phones) if phones else _file(data), Path(out_dir, "phones.csv")
+    file, own = Path(phones or phones_file(data)), Path(out_dir, "phones.csv")
     if phones or file.is_file():
         return read_phones(file)
     if own.is_file():

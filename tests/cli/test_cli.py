@@ -516,7 +516,6 @@ def test_embeddings_of_a_corpus_are_those_of_its_clips_by_id(run_dir, corpus_dir
         "compare": "--data",
         "crossvalidate": "--data",
         "map": "--data --output",
-        "align": "--data --readings --output",
         "phones": "--data --output",
     }.items(),
 )

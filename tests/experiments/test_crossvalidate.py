@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import RATE, TINY, as_flags, tone, write_corpus
+from helpers import RATE, TINY, as_flags, tone, write_corpus, write_phones
 
 from accentlib.cli import main
-from accentlib.config import Config, InputError
+from accentlib.config import InputError
 from accentlib.corpora.splits import assign_folds, fold_splits
-from accentlib.corpora.table import read_corpus
 from accentlib.embeddings.calibration import (
     RIGHT_WHEN_SURE,
     calibrate,
@@ -29,7 +28,7 @@ from accentlib.embeddings.metrics import (
     reliability,
     speaker_interval,
 )
-from accentlib.experiments.baselines import classical_predictions, phone_statistics, reading_predictions
+from accentlib.experiments.baselines import classical_predictions
 from accentlib.experiments.crossvalidate import by_speaker, cross_validate, figures_of, report_figures
 from accentlib.network.accent_net import AccentNet
 from accentlib.network.checkpoint import load_model, read_checkpoint, save_calibrated, save_checkpoint
@@ -326,60 +325,12 @@ def test_a_damaged_calibration_is_refused(tmp_path, tiny, wrong):
         load_model(tmp_path / "m.pt")
 
 
-def readings_of(table: pd.DataFrame, config: Config) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
-    """Log-mels and phones of a text of five: accent x differs from others in one, and the other way round in another."""
-    rng = np.random.default_rng(0)
-    log_mels, phones = {}, []
-    for path, accent in zip(table["path"], table["accent"], strict=True):
-        x = rng.normal(0, 1.0, (100, 80)).astype(np.float32)
-        shape = np.cos(np.arange(80) / 10)
-        x[20:40] += shape * (1 if accent == "x" else -1)
-        x[60:80] -= shape * (1 if accent == "x" else -1)
-        log_mels[path] = x
-        for position in range(5):
-            start = config.n_fft / 2 / RATE + 0.2 * position
-            phones.append(
-                {"path": path, "start": start, "end": start + 0.2, "phone": "s", "position": position}
-            )
-    return log_mels, pd.DataFrame(phones)
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("speakers", [{"x": 1, "y": 1}, {"w": 1, "x": 1, "y": 1}, {"w": 1, "x": 2, "y": 1}])
-def test_readings_are_compared_also_with_one_training_recording_an_accent(speakers):
-    table, config = accents(**speakers), Config(sample_rate=RATE)
-    log_mels, phones = readings_of(table, config)
-    predicted = reading_predictions(log_mels, table, table, phones, config)
-    assert predicted[table["accent"] == "x"].tolist() == ["x"] * speakers["x"]
-
-
-def test_phones_are_compared_with_the_same_sounds_of_others():
-    """Only position tells the accents apart."""
-    rng = np.random.default_rng(0)
-    config = Config(sample_rate=RATE)
-    table = people(40, clips=1).assign(split="train")
-    table.loc[::4, "split"] = "test"
-    log_mels, phones = readings_of(table, config)
-    train, test = table[table["split"] == "train"], table[table["split"] == "test"]
-    predicted = reading_predictions(log_mels, train, test, phones, config)
-    assert (predicted == test["accent"]).mean() > 0.9
-    vectors = phone_statistics(log_mels, table, phones[phones["position"] != 3], config).reshape(40, 5, 14)
-    assert np.isnan(vectors[:, 3]).all() and np.isfinite(vectors[:, [0, 1, 2, 4]]).all()
-    assert vectors[0, 0, 13] == pytest.approx(np.log(0.2))
-    shuffled = phones.assign(position=rng.integers(5, size=len(phones)))
-    assert (reading_predictions(log_mels, train, test, shuffled, config) == test["accent"]).mean() < 0.9
-
-
-def test_clips_are_known_by_their_ids(tmp_path):
-    """Two ids may share a file; phones and features belong to the id."""
-    config = Config(sample_rate=RATE)
-    table = accents(x=6, y=6)
-    log_mels, phones = readings_of(table, config)
-    plain = reading_predictions(log_mels, table, table, phones, config)
+def test_clips_are_known_by_their_ids():
+    """Two ids may share a file; features belong to the id."""
+    rng, table = np.random.default_rng(0), accents(x=6, y=6)
+    log_mels = {path: rng.normal(size=(100, 80)).astype(np.float32) for path in table["path"]}
     simple = classical_predictions(log_mels, table, table)
     shared = table.assign(id=table["path"], path="one.wav")
-    phones = phones.assign(id=phones["path"], path="one.wav")
-    assert (reading_predictions(log_mels, shared, shared, phones, config) == plain).all()
     again = classical_predictions(log_mels, shared, shared)
     assert simple.keys() == again.keys() and all((simple[name] == again[name]).all() for name in simple)
 
@@ -452,30 +403,10 @@ def test_cross_validation_from_the_command_line(tmp_path, capsys):
     assert "were made with dropout 0.0, not 0.5" in capsys.readouterr().err
 
 
-def test_the_reading_baseline_is_trained_without_its_test_speakers(tmp_path, tiny):
+def test_phones_beside_the_manifest_are_learned(tmp_path, tiny):
     corpus = write_corpus(tmp_path / "corpus", speakers=18, clips=1)
-    from helpers import reading
-
-    reading(tmp_path / "readings", [150, 400, 900])
-    config = tiny.replace(max_epochs=1, phone_weight=1.0)
-    table = read_corpus(corpus)
-    _, figures = cross_validate(
-        corpus, config, tmp_path / "cv", folds=2, tested=[1], readings=tmp_path / "readings", progress=False
-    )
-    assert figures["speakers"] == 27 and "reading_lda" in figures["speaker"]
-    assert "reading_lda" not in figures["clip"]
-    assert pd.read_csv(tmp_path / "cv" / "fold1" / "phones.csv")["path"].nunique() == len(table)
-
-
-def test_known_phones_are_learned_and_never_taken_for_places_in_a_text(tmp_path, tiny):
-    corpus = write_corpus(tmp_path / "corpus", speakers=18, clips=1)
-    paths = pd.read_csv(corpus / "manifest.csv")["path"]
-    rows = [
-        (path, t, t + 0.2, phone, i) for path in paths for i, (t, phone) in enumerate([(0, "AA"), (0.2, "T")])
-    ]
-    columns = ["path", "start", "end", "phone", "position"]
-    pd.DataFrame(rows, columns=columns).to_csv(corpus / "phones.csv", index=False)
+    write_phones(corpus, "AA", "T")
     config = tiny.replace(max_epochs=1, phone_weight=1.0, pooling_method="Phones")
     _, figures = cross_validate(corpus, config, tmp_path / "cv", folds=2, tested=[1], progress=False)
-    assert "network" in figures["speaker"] and "reading_lda" not in figures["speaker"]
+    assert "network" in figures["speaker"]
     assert load_model(tmp_path / "cv" / "fold1" / "seed1" / "best.pt").phones == ["AA", "T"]

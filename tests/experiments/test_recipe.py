@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import ROOT, TINY, as_flags, write_corpus
+from helpers import ROOT, TINY, as_flags, write_corpus, write_phones
 
 from accentlib.cli import main
 from accentlib.config import Config, InputError
@@ -37,11 +37,13 @@ def test_the_recipe_follows_from_what_the_manifest_declares_and_has(corpus, monk
     assert config.phone_weight and config.pooling_method == "Phones" and "finds first" in why
     assert "45 clips of 15 speakers" in why and config.max_epochs == recipe.MOST_EPOCHS
     french, why = recipe.choose(declare(corpus, speech="people", language="French"))
-    assert not french.phone_weight and french.pooling_method == "Statistics" and "none of french" in why
-    monkeypatch.setattr(recipe, "find_spec", lambda name: None)
+    assert (
+        not french.phone_weight and french.pooling_method == "Statistics" and "no clip is in English" in why
+    )
+    monkeypatch.setattr(recogniser, "find_spec", lambda name: None)
     config, why = recipe.choose(declare(corpus, speech="people", language="en"))
     assert not config.phone_weight and "much worse" in why and "pip install 'accentlib[phones]'" in why
-    (corpus / "phones.csv").write_text("path,start,end,phone,position\n")
+    (corpus / "phones.csv").write_text("path,start,end,phone\n")
     for config, why in (recipe.choose(corpus), recipe.choose(corpus / "manifest.csv")):
         assert config.phone_weight and "phones.csv" in why
 
@@ -51,7 +53,7 @@ def test_phones_of_an_earlier_run_are_taken_if_they_are_of_these_clips(corpus, t
 
     def find(clips, output):
         asked.append(len(clips))
-        rows = clips[["id", "path"]].assign(start=0, end=0.1, phone="AA", position=0)
+        rows = clips[["id", "path"]].assign(start=0, end=0.1, phone="AA")
         rows.to_csv(output, index=False)
         return rows, {}
 
@@ -98,8 +100,7 @@ def test_a_run_on_a_strangers_english_makes_phones_and_says_if_a_native_ear_is_b
 
 
 def test_without_the_extra_a_run_says_so_and_trains_all_the_same(corpus, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(recipe, "find_spec", lambda name: None)
-    monkeypatch.setattr(native_ear, "find_spec", lambda name: None)
+    monkeypatch.setattr(recogniser, "find_spec", lambda name: None)
     sizes = as_flags({k: TINY[k] for k in ("channels", "heads", "batch_size", "crop_seconds", "max_epochs")})
     argv = ["run", "--data", str(declare(corpus)), "--out_dir", str(tmp_path / "run"), *sizes]
     assert main(argv) == 0
@@ -111,12 +112,7 @@ def test_without_the_extra_a_run_says_so_and_trains_all_the_same(corpus, tmp_pat
 
 def test_a_model_that_pools_by_phones_is_tuned_where_no_phones_are_known(corpus, tmp_path, capsys):
     """Its phone layer says which phone is spoken; other phones, or too few, do not change which it knows."""
-    phones = [
-        {"path": path, "start": start, "end": start + 0.2, "phone": phone, "position": i}
-        for path in pd.read_csv(corpus / "manifest.csv")["path"]
-        for i, (start, phone) in enumerate([(0.0, "AA"), (0.2, "SIL"), (0.4, "T")])
-    ]
-    pd.DataFrame(phones).to_csv(corpus / "phones.csv", index=False)
+    phones = write_phones(corpus, "AA", "SIL", "T")
     sizes = as_flags(TINY | {"max_epochs": 1, "num_workers": 0})
     argv = ["--data", str(corpus), "--pooling_method", "Phones", *sizes]
     weighted = [*argv, "--phone_weight", "1"]
@@ -133,8 +129,8 @@ def test_a_model_that_pools_by_phones_is_tuned_where_no_phones_are_known(corpus,
     assert main(["train", "--data", str(corpus), *resumed]) == 0
     assert load_model(tmp_path / "tuned" / "last.pt").phones == first.phones
     table = pd.read_csv(corpus / "manifest.csv")
-    some = [row | {"path": table.loc[table["split"] == "train", "path"].iloc[0]} for row in phones[:2]]
-    pd.DataFrame(some).to_csv(corpus / "phones.csv", index=False)
+    one = table.loc[table["split"] == "train", "path"].iloc[0]
+    phones[phones["path"] == one].head(2).to_csv(corpus / "phones.csv", index=False)
     assert main([*tune, *weighted, "--out_dir", str(tmp_path / "with")]) == 0
     assert load_model(tmp_path / "with" / "best.pt").phones == first.phones
     capsys.readouterr()
