@@ -15,6 +15,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
 from .config import SPLITS, counted
+from .corpora.phones import ipa
 from .embeddings.metrics import NAMES
 
 MARKERS = "osD^vp*<>hXPd"
@@ -53,6 +54,20 @@ def plot_attention(log_mels: np.ndarray, weights: np.ndarray, *, hop_seconds: fl
     line.plot(middles, relative, color="white", lw=1.8, drawstyle="steps-mid")
     line.set(ylim=(0, max(2.0, relative.max() * 1.1)), ylabel="attention\n(1: even)")
     line.grid(False)
+    return ax
+
+
+def plot_phones(shares: np.ndarray, names: Sequence[str], seconds: float, *, most: int = 20,
+                ax: Axes | None = None) -> Axes:  # fmt: skip
+    """The share ``(steps, phones)`` of each step of a recording of so many ``seconds`` that pooling by phones
+    gives to each phone: a row for each of the ``most`` heard ones, in IPA, in the order of first hearing."""
+    shown = shares.sum(axis=0).argsort()[::-1][:most]
+    shown = shown[np.lexsort((shares[:, shown].argmax(axis=0), (shares[:, shown] > 0.5).argmax(axis=0)))]
+    ax = ax or plt.subplots(figsize=(9, 0.6 + 0.22 * len(shown)))[1]
+    extent = (0, seconds, len(shown) - 0.5, -0.5)
+    ax.imshow(shares[:, shown].T, aspect="auto", cmap="Blues", vmin=0, vmax=1, extent=extent)
+    ax.set(xlabel="time (s)", ylabel="phone", yticks=range(len(shown)))
+    ax.set_yticklabels(ipa([names[i] for i in shown]))
     return ax
 
 
@@ -108,8 +123,9 @@ def plot_reliability(before: pd.DataFrame, after: pd.DataFrame | None = None, *,
 
 
 def label_phones(phones: pd.DataFrame, ax: Axes) -> Axes:
-    """Write the phones of a clip (rows of a phone table) above a plot over time, a line at each start."""
-    for start, end, phone in phones[["start", "end", "phone"]].itertuples(index=False):
+    """Write the phones of a clip (rows of a phone table) in IPA above a plot over time, a line at each start."""
+    named = phones[["start", "end"]].assign(phone=ipa(list(phones["phone"])))
+    for start, end, phone in named.itertuples(index=False):
         ax.axvline(start, color="white", lw=0.4, alpha=0.6)
         middle, above = (start + end) / 2, ax.get_xaxis_transform()
         ax.text(middle, 1.01, phone, transform=above, ha="center", va="bottom", fontsize=8, clip_on=False)
@@ -121,9 +137,11 @@ def plot_phone_attention(table: pd.DataFrame, *, most: int = 12, ax: Axes | None
     ``table`` is :func:`accentlib.attention_by_phone`."""
     shown = pd.concat([table.head(most), table.tail(most)]).drop_duplicates("phone")
     ax = ax or plt.subplots(figsize=(9, 3))[1]
-    ax.bar(shown["phone"], shown["all"], color=[COLOURS[0] if x > 1 else "0.7" for x in shown["all"]])
+    names = pd.Series(ipa(list(table["phone"])), table.index)[shown.index]
+    colours = [COLOURS[0] if x > 1 else "0.7" for x in shown["all"]]
+    ax.bar(range(len(shown)), shown["all"], color=colours)  # several phones may have the same name in IPA
     ax.axhline(1, color="0.3", ls="--", lw=1)
-    ax.set(xlabel="phone", ylabel="attention\n(1: even)")
+    ax.set(xlabel="phone", ylabel="attention\n(1: even)", xticks=range(len(shown)), xticklabels=names)
     return ax
 
 

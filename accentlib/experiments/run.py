@@ -180,6 +180,10 @@ def draw(trainer: Trainer, model: AccentNet, test: pd.DataFrame, answers: Answer
                 save(f"tsne_{column}", f"Embeddings of {speakers}, by {column}{few}", ax)
         speaker, accent, path = test[["speaker", "accent", "path"]].iloc[0]
         log_mels, weights = attention(model, path)
-        if weights.frames is not None:
+        if model.config.pooling_method == "Phones":
+            shares = weights.frames * weights.heads * len(weights.frames)  # of each step, not of each phone
+            ax = plots.plot_phones(shares, model.phones, len(log_mels) * model.config.hop_seconds)
+            save("phones", f"Phones that the network hears: {speaker}, {accent}", ax)
+        elif weights.frames is not None:
             ax = plots.plot_attention(log_mels, weights.frames.mean(axis=1))
             save("attention", f"Attention of the network: {speaker}, {accent}", ax)

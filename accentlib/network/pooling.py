@@ -14,7 +14,7 @@ from ..config import Config
 
 
 class Weights(NamedTuple):
-    """Attention weights. Both are None for statistics; only double attention weights the heads."""
+    """Attention weights, None where a pooling has none: only double attention and phones weight heads."""
 
     frames: Any = None  # Tensor, or array of one clip: (batch, steps, heads), sums to 1 over steps
     heads: Any = None  # (batch, heads), sums to 1 over heads
@@ -154,7 +154,8 @@ class PhonePooling(nn.Module):
         spoken = shares.sum(1).unsqueeze(-1)  # (batch, phones, 1), steps
         rows = shares.transpose(1, 2) @ values / (spoken + F.softplus(self.prior))  # (batch, phones, values)
         weights = shares / spoken.transpose(1, 2).clamp(min=1e-6)
-        return torch.cat([whole, rows.flatten(1)], dim=1), Weights(weights)
+        heads = spoken.squeeze(-1) / mask.sum(1, keepdim=True)  # (batch, phones), share of the utterance
+        return torch.cat([whole, rows.flatten(1)], dim=1), Weights(weights, heads)
 
 
 def dropped_heads(scores: Tensor, head_drop: float) -> Tensor:

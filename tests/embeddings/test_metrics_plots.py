@@ -170,9 +170,19 @@ def test_the_reliability_plot_has_a_point_an_interval():
 
 def test_phones_are_written_over_a_spectrogram_where_they_are_spoken():
     ax = plots.plot_log_mel(np.random.default_rng(0).normal(size=(50, 80)))
-    spans = pd.DataFrame({"start": [0.0, 0.2], "end": [0.2, 0.3], "phone": ["k", "a"]})
+    spans = pd.DataFrame({"start": [0.0, 0.2], "end": [0.2, 0.3], "phone": ["D", "a#"]})
     assert plots.label_phones(spans, ax) is ax
-    assert [(t.get_text(), round(t.get_position()[0], 3)) for t in ax.texts] == [("k", 0.1), ("a", 0.25)]
+    assert [(t.get_text(), round(t.get_position()[0], 3)) for t in ax.texts] == [("ð", 0.1), ("ɐ", 0.25)]
+
+
+def test_a_row_shows_when_a_phone_is_heard():
+    heard = [1, 1, 0, 0, 2, 1]  # in each step; D comes first, then AA, and R last
+    shares = 0.05 + 0.8 * np.eye(5)[heard]
+    ax = plots.plot_phones(shares, ["AA", "D", "R", "SIL", "T"], 1.2, most=3)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["d", "ɑ", "ɹ"]
+    (image,) = ax.get_images()
+    np.testing.assert_allclose(image.get_array(), shares[:, [1, 0, 2]].T)
+    assert image.get_extent()[:2] == [0, 1.2]
 
 
 def test_the_most_and_the_least_attended_phones_are_shown_once():
@@ -180,4 +190,6 @@ def test_the_most_and_the_least_attended_phones_are_shown_once():
     ax = plots.plot_phone_attention(table, most=2)
     assert [t.get_text() for t in ax.get_xticklabels()] == list("abef")
     assert [bar.get_height() for bar in ax.patches] == [2.0, 1.5, 0.8, 0.4]
+    assert len(plots.plot_phone_attention(table, most=5).patches) == 6
+    table["phone"] = ["aI", "aI2", "r", "s", "t", "w"]  # the first two have the same name in IPA
     assert len(plots.plot_phone_attention(table, most=5).patches) == 6

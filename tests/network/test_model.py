@@ -148,6 +148,7 @@ def test_phone_pooling_is_what_plain_loops_give():
             if said.any():
                 torch.testing.assert_close(weights.frames[0, :length, phone], said / said.sum())
         assert (pooled[0, 2 * size :].reshape(phones, values)[2] == 0).all()
+        torch.testing.assert_close(weights.heads[0], shares[0, :length].mean(0))
 
 
 def test_the_accent_does_not_change_what_counts_as_which_phone(tiny):
