@@ -62,7 +62,7 @@ def plot_phones(shares: np.ndarray, names: Sequence[str], seconds: float, *, mos
     """The share ``(steps, phones)`` of each step of a recording of so many ``seconds`` that pooling by phones
     gives to each phone: a row for each of the ``most`` heard ones, in IPA, in the order of first hearing."""
     shown = shares.sum(axis=0).argsort()[::-1][:most]
-    shown = shown[np.lexsort((shares[:, shown].argmax(axis=0), (shares[:, shown] > 0.5).argmax(axis=0)))]
+    shown = shown[(shares > shares.max(axis=0) / 2).argmax(axis=0)[shown].argsort(kind="stable")]
     ax = ax or plt.subplots(figsize=(9, 0.6 + 0.22 * len(shown)))[1]
     extent = (0, seconds, len(shown) - 0.5, -0.5)
     ax.imshow(shares[:, shown].T, aspect="auto", cmap="Blues", vmin=0, vmax=1, extent=extent)

@@ -181,8 +181,9 @@ def draw(trainer: Trainer, model: AccentNet, test: pd.DataFrame, answers: Answer
         speaker, accent, path = test[["speaker", "accent", "path"]].iloc[0]
         log_mels, weights = attention(model, path)
         if model.config.pooling_method == "Phones":
-            shares = weights.frames * weights.heads * len(weights.frames)  # of each step, not of each phone
-            ax = plots.plot_phones(shares, model.phones, len(log_mels) * model.config.hop_seconds)
+            shares = (weights.frames * weights.heads * len(weights.frames))[:100]  # of each step, about 8 s
+            seconds = len(shares) * model.config.frames_a_step * model.config.hop_seconds
+            ax = plots.plot_phones(shares, model.phones, seconds)
             save("phones", f"Phones that the network hears: {speaker}, {accent}", ax)
         elif weights.frames is not None:
             ax = plots.plot_attention(log_mels, weights.frames.mean(axis=1))
