@@ -126,7 +126,7 @@ def label_phones(phones: pd.DataFrame, ax: Axes) -> Axes:
     """Write the phones of a clip (rows of a phone table) in IPA above a plot over time, a line at each start."""
     named = phones[["start", "end"]].assign(phone=ipa(list(phones["phone"])))
     for start, end, phone in named.itertuples(index=False):
-        ax.axvline(start, color="white", lw=0.4, alpha=0.6)
+        ax.axvline(start, color="0.6", lw=0.4, alpha=0.6)
         middle, above = (start + end) / 2, ax.get_xaxis_transform()
         ax.text(middle, 1.01, phone, transform=above, ha="center", va="bottom", fontsize=8, clip_on=False)
     return ax
