@@ -103,11 +103,20 @@ class Call(Settings):
     def find_phones(self) -> Problems:
         table = accentlib.read_corpus(self.data, split=False)
         options = self.picked("transcripts", "acoustic_model", "dictionary")
+        if self.text and self.transcripts:
+            raise InputError("give --text or --transcripts, not both")
         if self.text:
-            options["text"] = Path(self.text).read_text("utf-8", errors="replace")
+            try:
+                options["text"] = Path(self.text).read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                why = getattr(error, "strerror", None) or "it is not in UTF-8"
+                raise InputError(f"{self.text}: no text that can be read ({why})") from None
+            if not options["text"].strip():
+                raise InputError(f"{self.text}: there is no text in it")
         phones, problems = accentlib.find_phones(table, self.output, **options)
         counts = phones.groupby(clip_ids(phones))["source"].first().value_counts()
-        log(f"{', '.join(f'{n:,} clips {how}' for how, n in counts.items())}: {self.output}")
+        found = [f"{counted(n, 'clip')} {how}" for how, n in counts.items()]
+        log(f"{', '.join(found)}: {self.output}")
         return problems
 
     def run(self) -> Problems:

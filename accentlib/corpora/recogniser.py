@@ -26,7 +26,8 @@ from ..features.store import clip_ids
 from ..files import write_table
 
 RATE, FRAMES, LEAD = 16_000, 100, 0.1  # Hz of the model; frames a second; s of noise around a recording
-ENGLISH = ("english", "en", "eng", "")
+ENGLISH = r"(en|eng)([-_].*)?|.*english.*|"  # en-GB, English (US), or not said
+SPOKEN = 0.5  # a smaller share of a recording in words: its text is another, or not all of it
 MISSING = "phones need pocketsphinx: pip install 'accentlib[phones]'"
 COLUMNS = ["id", "path", "start", "end", "phone", "word", "source"]
 
@@ -81,14 +82,18 @@ def recognise(wave: bytes) -> list[tuple]:
 
 
 def align(wave: bytes, words: list[str], model: str = "", dictionary: str = "") -> list[tuple]:
-    """Phones of a recording of these words, as of :func:`recognise`. Raises RuntimeError if it lacks some."""
+    """Phones of a recording of these words, as of :func:`recognise`, each with its word. Raises RuntimeError
+    if the recording lacks some of them, or if less than SPOKEN of it is taken up by them."""
     machine = decoder(model, dictionary)
     machine.set_align_text(" ".join(words))
     decode(machine, wave)
     machine.set_alignment()  # the second pass finds the phones in the words
     decode(machine, wave)
-    return [(*span(x.start, x.start + x.duration), x.name, word.name.split("(")[0].strip("<>"))
-            for word in machine.get_alignment() for x in word]  # fmt: skip
+    found = [(*span(x.start, x.start + x.duration), x.name, word.name.split("(")[0].strip("<>"))
+             for word in machine.get_alignment() for x in word]  # fmt: skip
+    if sum(end - start for start, end, _, word in found if word in words) < SPOKEN * found[-1][1]:
+        raise RuntimeError("most of the recording is not these words")
+    return found
 
 
 def label(model: str, dictionary: str, clip: tuple[str, list[str]]) -> Phones:
@@ -139,7 +144,7 @@ def in_english(table: pd.DataFrame) -> pd.Series:
     declared = next((table[name] for name in ("language", "locale") if name in table), None)
     if declared is None:
         return pd.Series(True, table.index)
-    return declared.str.lower().str.split(r"[-_ ]", regex=True).str[0].isin(ENGLISH)  # en-GB, English (US)
+    return declared.str.strip().str.lower().str.fullmatch(ENGLISH)
 
 
 def lacking(table: pd.DataFrame) -> str:

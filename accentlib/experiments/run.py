@@ -184,7 +184,7 @@ def draw(trainer: Trainer, model: AccentNet, test: pd.DataFrame, answers: Answer
             shares = (weights.frames * weights.heads * len(weights.frames))[:100]  # of each step, about 8 s
             seconds = len(shares) * model.config.frames_a_step * model.config.hop_seconds
             ax = plots.plot_phones(shares, model.phones, seconds)
-            save("phones", f"Phones that the network hears: {speaker}, {accent}", ax)
+            save("phones", f"Which phone the network hears (darker: surer): {speaker}, {accent}", ax)
         elif weights.frames is not None:
             ax = plots.plot_attention(log_mels, weights.frames.mean(axis=1))
             save("attention", f"Attention of the network: {speaker}, {accent}", ax)

@@ -2,8 +2,10 @@
 
 import random
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile as sf
 from helpers import ROOT
 
 from accentlib.cli import main
@@ -77,6 +79,16 @@ def test_a_recording_without_its_text_is_recognised(voices, tmp_path):
     assert source["first"].tolist() == ["aligned", *["recognised"] * 3, "aligned", "aligned"]
 
 
+def test_a_text_of_which_little_is_said_is_not_taken_for_what_is_said(voices, tmp_path):
+    """Everything else was called a pause."""
+    clips = [recogniser.load_audio(path, 16_000) for path in voices["path"][:3]]
+    sf.write(tmp_path / "long.wav", np.concatenate(clips), 16_000)
+    table = pd.DataFrame({"path": [str(tmp_path / "long.wav")], "accent": "us", "speaker": "s"})
+    for text, how in {"The farmer.": "recognised", " ".join([FARMER] * 3): "aligned"}.items():
+        phones, _ = find_phones(table, tmp_path / "phones.csv", text=text, progress=False)
+        assert set(phones["source"]) == {how}
+
+
 def test_words_that_the_dictionary_lacks_are_named_and_counted(voices, tmp_path, capsys):
     find_phones(voices[:2], tmp_path / "phones.csv", text="The Zxqwv, the 7th Zxqwv!", progress=False)
     assert (
@@ -144,7 +156,7 @@ def test_other_languages_get_no_english_phones(voices, tmp_path, capsys):
     assert "no phones: 1 clip in other languages" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["English", "en", "", "en-US", "en_GB", "English (India)", "eng"])
+@pytest.mark.parametrize("name", ["English", "en", "", "en-US", "en_GB", "English (India)", "US English"])
 def test_english_has_many_names(voices, name):
     assert recogniser.in_english(voices.assign(language=name)).all()
     assert can_hear(voices.assign(speech="people", language=name))
@@ -167,7 +179,14 @@ def test_the_command_line_finds_phones(voices, tmp_path, capsys, monkeypatch):
     assert "finding the phones of 3 clips: about 1 min" in err and "3 clips aligned" in err
     assert set(read_phones(corpus)["path"]) == set(voices["path"][:3])
     assert main([*argv, "--text", str(tmp_path / "none.txt")]) == 2
-    assert "none.txt" in capsys.readouterr().err
+    assert "none.txt: no text that can be read (No such file" in capsys.readouterr().err
+    (tmp_path / "empty.txt").write_text(" \n")
+    assert main([*argv, "--text", str(tmp_path / "empty.txt")]) == 2
+    assert "empty.txt: there is no text in it" in capsys.readouterr().err
+    assert main([*argv, "--text", voices["path"][0]]) == 2
+    assert "it is not in UTF-8" in capsys.readouterr().err
+    assert main([*argv, "--text", str(tmp_path / "text.txt"), "--transcripts", "sentence"]) == 2
+    assert "give --text or --transcripts, not both" in capsys.readouterr().err
     monkeypatch.setattr(recogniser, "find_spec", lambda name: None)
     assert main(argv) == 2
     assert capsys.readouterr().err == "accentlib: phones need pocketsphinx: pip install 'accentlib[phones]'\n"
