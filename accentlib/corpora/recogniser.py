@@ -91,7 +91,8 @@ def align(wave: bytes, words: list[str], model: str = "", dictionary: str = "") 
     decode(machine, wave)
     found = [(*span(x.start, x.start + x.duration), x.name, word.name.split("(")[0].strip("<>"))
              for word in machine.get_alignment() for x in word]  # fmt: skip
-    if sum(end - start for start, end, _, word in found if word in words) < SPOKEN * found[-1][1]:
+    said = sum(end - start for start, end, _, word in found if word in words)
+    if not found or said < SPOKEN * found[-1][1]:
         raise RuntimeError("most of the recording is not these words")
     return found
 

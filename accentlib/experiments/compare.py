@@ -63,7 +63,7 @@ def _train_and_test(grid, table, config, key, phones) -> pd.DataFrame:
 
 def differences(rows: pd.DataFrame, out_dir: str | Path) -> dict[str, tuple[float, tuple[float, float]]]:
     """The balanced accuracy of double attention less that of each other pooling in ``out_dir``, over all
-    seeds, and its 95 % interval over speakers, each compared with himself."""
+    seeds, and its 95 % interval over speakers, paired by speaker."""
     wide: dict = {}  # clips of all seeds, by pooling
     for pooling, seed in rows[["pooling", "seed"]].itertuples(index=False):
         if (file := Path(out_dir, f"{pooling}-{seed}", "predictions.csv")).is_file():  # 0.1 kept none

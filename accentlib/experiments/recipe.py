@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..config import Config, InputError, counted
 from ..corpora.phones import phones_file, read_phones
-from ..corpora.recogniser import find_phones, lacking
+from ..corpora.recogniser import find_phones, in_english, lacking
 from ..corpora.table import read_corpus, synthetic
 from ..features.store import clip_ids
 from ..training.processes import world_size
@@ -47,7 +47,8 @@ def phones_for(table: pd.DataFrame, data: str | Path, config: Config, out_dir: s
         return read_phones(file)
     if own.is_file():
         known = read_phones(own)
-        if pd.Index(clip_ids(table)).isin(known["id"]).mean() >= 0.9:  # else of an earlier run on other clips
+        wanted = pd.Index(clip_ids(table[in_english(table)]))
+        if wanted.isin(known["id"]).mean() >= 0.9:  # else of an earlier run on other clips
             return known
     if world_size() > 1:
         raise InputError(f"several processes train: make {own} first, by accentlib phones")
