@@ -124,7 +124,7 @@ def plot_reliability(before: pd.DataFrame, after: pd.DataFrame | None = None, *,
 
 
 def label_phones(phones: pd.DataFrame, ax: Axes) -> Axes:
-    """Write the phones of a clip (rows of a phone table) in IPA above a plot over time, a line at each start."""
+    """Write the phones of a clip (rows of a phone table) in IPA above a plot over time, with their starts."""
     named = phones[["start", "end"]].assign(phone=ipa(list(phones["phone"])))
     for start, end, phone in named.itertuples(index=False):
         ax.axvline(start, color="0.6", lw=0.4, alpha=0.6)

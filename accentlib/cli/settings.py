@@ -57,7 +57,7 @@ class Settings(Namespace):
             return PRESETS[self.preset or ("laptop" if self.data else "paper")]()
         from ..experiments.recipe import choose
 
-        config, why = choose(self.data, phones=vars(self).get("phones"))
+        config, why = choose(self.data, **self.picked("phones", "max_epochs"))
         log(why if self.verb != "features" else why.partition(";")[0])
         return config
 

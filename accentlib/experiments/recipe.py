@@ -16,13 +16,14 @@ from ..training.processes import world_size
 DRAWS, MOST_EPOCHS = 60_000, 200  # clips that a network for people learns from, if none were kept for tests
 
 
-def choose(data: str | Path, *, phones: str | Path | None = None) -> tuple[Config, str]:
+def choose(data: str | Path, *, phones: str | Path | None = None,
+           max_epochs: int | None = None) -> tuple[Config, str]:  # fmt: skip
     """The settings for a corpus, and a line that says why. A column ``speech`` with ``synthetic`` throughout
     declares synthetic speech, ``language`` or ``locale`` what is spoken: by default people, and English."""
     table = read_corpus(data, split=False)
     if synthetic(table):
         return Config.laptop(), "synthetic speech: preset laptop, without phones"
-    epochs = min(MOST_EPOCHS, math.ceil(DRAWS / len(table)))
+    epochs = max_epochs or min(MOST_EPOCHS, math.ceil(DRAWS / len(table)))
     changes: dict = {"max_epochs": epochs}
     file = Path(phones or phones_file(data))
     if phones or file.is_file():

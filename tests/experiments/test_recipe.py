@@ -75,6 +75,7 @@ def test_epochs_follow_from_the_number_of_clips(corpus):
     many = pd.concat([table.assign(path=f"{i}_" + table["path"]) for i in range(20)])
     many.to_csv(corpus / "manifest.csv", index=False)
     assert recipe.choose(corpus)[0].max_epochs == -(-recipe.DRAWS // 900)
+    assert "preset real_speech, 7 epochs" in recipe.choose(corpus, max_epochs=7)[1]
 
 
 def test_a_run_on_a_strangers_english_makes_phones_and_says_if_a_native_ear_is_better(tmp_path, capsys):
