@@ -75,8 +75,7 @@ def plot_history(history: pd.DataFrame, *, chance: float | None = None, ax: Axes
     """Training curves over epochs: validation figures on the left axis, training loss on the right."""
     ax = ax or plt.subplots(figsize=(7, 3.5))[1]
     epochs, marker = history["epoch"], "o" if len(history) == 1 else ""  # one point has no line
-    accuracy = history["balanced_accuracy"]
-    ax.plot(epochs, accuracy, color=COLOURS[0], marker=marker, label="balanced accuracy")
+    ax.plot(epochs, history["balanced_accuracy"], c=COLOURS[0], marker=marker, label="balanced accuracy")
     ax.plot(epochs, history["macro_f1"], color=COLOURS[2], ls="--", marker=marker, label="macro F1")
     if chance is not None:
         ax.axhline(chance, color="0.5", ls=":", label=f"chance {chance:.1%}")

@@ -29,6 +29,7 @@ RATE, FRAMES, LEAD = 16_000, 100, 0.1  # Hz of the model; frames a second; s of 
 ENGLISH = r"(en|eng)([-_].*)?|.*english.*|"  # en-GB, English (US), or not said
 SPOKEN = 0.5  # a smaller share of a recording in words: its text is another, or not all of it
 MISSING = "phones need pocketsphinx: pip install 'accentlib[phones]'"
+FOREIGN = "the phones are those of English, and no clip is in English"
 COLUMNS = ["id", "path", "start", "end", "phone", "word", "source"]
 
 
@@ -152,7 +153,7 @@ def lacking(table: pd.DataFrame) -> str:
     """What is missing to find the phones of a corpus by its sound alone; empty if nothing is."""
     if not find_spec("pocketsphinx"):
         return MISSING
-    return "" if in_english(table).any() else "the phones are those of English, and no clip is in English"
+    return "" if in_english(table).any() else FOREIGN
 
 
 def find_phones(table: pd.DataFrame, output: str | Path, *, text: str = "", transcripts: str = "",
@@ -174,11 +175,13 @@ def find_phones(table: pd.DataFrame, output: str | Path, *, text: str = "", tran
 
     Returns the table, and what is wrong with each clip that should have phones and has none, by id. Raises
     InputError without pocketsphinx, without the column, or if no clip is in the model's language."""
-    if (problem := lacking(table)) and not (acoustic_model and problem != MISSING):
-        raise InputError(problem + ("" if problem == MISSING else "; give --acoustic-model and --dictionary"))
-    if not acoustic_model and len(foreign := table[~in_english(table)]):
-        print(f"no phones: {counted(len(foreign), 'clip')} in other languages", file=sys.stderr)
-        table = table.drop(index=foreign.index)
+    if not find_spec("pocketsphinx"):
+        raise InputError(MISSING)
+    every, table = len(table), table if acoustic_model else table[in_english(table)]
+    if table.empty:
+        raise InputError(f"{FOREIGN}; give --acoustic-model and --dictionary")
+    if foreign := every - len(table):
+        print(f"no phones: {counted(foreign, 'clip')} in other languages", file=sys.stderr)
     words, settings = texts(table, text, transcripts, str(dictionary)), (str(acoustic_model), str(dictionary))
     if acoustic_model and not any(words):
         raise InputError("--acoustic-model needs the text: give --text or --transcripts")

@@ -89,11 +89,10 @@ class _Folds(Grid):
         return pd.concat([*parts, simple.assign(seed=0)]).assign(fold=fold)
 
     def train_and_predict(self, table: pd.DataFrame, seed: int, folder: Path) -> pd.DataFrame:
-        config = self.config.replace(seed=seed)
-        trainer = self.train(table, config, folder / f"seed{seed}", self.phones)
+        trainer = self.train(table, self.config.replace(seed=seed), folder / f"seed{seed}", self.phones)
         model, test = best_model(trainer), select(table, "test")
         log_mels, rows = [self.store[clip] for clip in clip_ids(test)], test[self.kept]
-        clips, of_recording = cut_clips(log_mels, config)
+        clips, of_recording = cut_clips(log_mels, self.config)
         parts = []
         for unit, x, own in (("clip", clips, rows.iloc[of_recording]), ("recording", log_mels, rows)):
             _, logits = forward_log_mels(model, x)

@@ -16,8 +16,7 @@ from ..training.processes import world_size
 DRAWS, MOST_EPOCHS = 60_000, 200  # clips that a network for people learns from, if none were kept for tests
 
 
-def choose(data: str | Path, *, phones: str | Path | None = None,
-           max_epochs: int | None = None) -> tuple[Config, str]:  # fmt: skip
+def choose(data: str | Path, *, phones: str | Path | None = None, max_epochs: int = 0) -> tuple[Config, str]:
     """The settings for a corpus, and a line that says why. A column ``speech`` with ``synthetic`` throughout
     declares synthetic speech, ``language`` or ``locale`` what is spoken: by default people, and English."""
     table = read_corpus(data, split=False)
