@@ -145,6 +145,21 @@ def plot_phone_attention(table: pd.DataFrame, *, most: int = 12, ax: Axes | None
     return ax
 
 
+def plot_reasons(table: pd.DataFrame, *, most: int = 8, ax: Axes | None = None) -> Axes:
+    """The ``most`` phones that speak most for an answer, or against it, as bars, strongest on top.
+    ``table`` is :func:`accentlib.explain`; behind each phone, the seconds of it that were heard."""
+    shown = table.loc[table["reason"].abs().nlargest(most).index].sort_values("reason")
+    ax = ax or plt.subplots(figsize=(5, 0.8 + 0.3 * len(shown)))[1]
+    colours = [COLOURS[0] if x > 0 else "0.7" for x in shown["reason"]]
+    ax.barh(range(len(shown)), shown["reason"], color=colours)  # several phones may have the same name in IPA
+    ax.axvline(0, color="0.3", lw=1)
+    names = [f"{phone}  {heard:.1f} s" for phone, heard in shown[["ipa", "seconds"]].itertuples(index=False)]
+    ax.set(yticks=range(len(shown)), yticklabels=names, ylabel="phone, and how much of it was heard")
+    falls = "fall of its log-odds (nats) if the phone sounded as usual"
+    ax.set_xlabel(f"speaks for {table['accent'].iloc[0]}:\n{falls}")
+    return ax
+
+
 def project_tsne(embeddings: np.ndarray, *, perplexity: float = 30.0,
                  seed: int = 0) -> tuple[np.ndarray, str]:  # fmt: skip
     """t-SNE by cosine of at least four embeddings: points ``(clips, 2)``, and the caption that they need.

@@ -1,16 +1,19 @@
-"""Which phones carry the accent: attention to phones, and the cost of masking them."""
+"""Which phones carry the accent: attention to phones, the cost of masking them, and reasons of an answer."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 
-from ..corpora.phones import FramePhones
+from ..config import InputError
+from ..corpora.phones import FramePhones, ipa
+from ..features.log_mel import normalise
 from ..features.store import FeatureStore, clip_ids
-from ..network.accent_net import AccentNet
-from ..network.pooling import Weights
+from ..network.accent_net import AccentNet, evaluating
+from ..network.pooling import PhonePooling, Weights
 from .calibration import log_likelihood
-from .inference import forward_log_mels, log_mel_attention
+from .inference import Clips, as_clips, clip_log_mel, cut_clips, forward_log_mels, log_mel_attention
 
 
 def relative_attention(weights: Weights) -> np.ndarray:
@@ -78,3 +81,47 @@ def hide_phones(model: AccentNet, table: pd.DataFrame, store: FeatureStore, phon
             row[column] = float((whole[own] - log_likelihood(logits / temperature, truth[own])).mean())
         rows.append(row)
     return pd.DataFrame(rows).sort_values("loss", ascending=False, ignore_index=True)
+
+
+def explain(model: AccentNet, clip: Clips, accent: str = "") -> pd.DataFrame:
+    """Which phones of a clip gave the answer: by how much its log-odds fall if a phone sounded as usual.
+
+    For each phone, its row of the pooled vector is replaced by the training speakers' mean for as much of the
+    phone. A clip is as in :func:`accentlib.infer`; ``accent`` is the answer to explain, by default the
+    model's. Returns a row for each phone heard, strongest reason first: ``accent``, ``phone``, ``ipa``,
+    ``seconds``, ``reason`` (nats; below 0, the phone speaks against the answer).
+    Raises InputError if the clip is unreadable, or if the model does not pool by phones."""
+    if not isinstance(model.pooling, PhonePooling):
+        raise InputError(f"explain needs pooling_method Phones; this model has {model.config.pooling_method}")
+    if accent and accent not in model.labels:
+        raise InputError(f"the model does not know {accent!r}; it knows {', '.join(model.labels)}")
+    ((clip_id, clip),) = as_clips(clip)
+    return log_mel_reasons(model, clip_log_mel(clip_id, clip, model.config), accent)
+
+
+@torch.inference_mode()
+def log_mel_reasons(model: AccentNet, log_mels: np.ndarray, accent: str = "") -> pd.DataFrame:
+    """:func:`explain` for log-mels ``(frames, mels)`` before normalisation."""
+    config, count = model.config, len(model.phones)
+    pooling: PhonePooling = model.pooling  # type: ignore[assignment]  # explain checks it
+    windows, _ = cut_clips([normalise(log_mels, config.normalization)], config)
+    device = next(model.parameters()).device
+    logits, shares = torch.zeros(count + 1, len(model.labels)), torch.zeros(count)
+    with evaluating(model):
+        for window in windows:
+            pooled, weights = model.pool(*model.encode(torch.from_numpy(window)[None].to(device)))
+            usual = pooling.usual_rows(weights.heads * weights.frames.shape[1])[0]  # (phones, values)
+            changed = pooled.repeat(count + 1, 1)  # (phones + 1, pooled); the last one stays
+            rows = changed[:-1, -usual.numel() :].view(count, *usual.shape)  # (phones, phones, values)
+            rows[range(count), range(count)] = usual
+            cosines = model.cosines(model.embed_pooled(changed))
+            logits += (model.am_softmax.scale * cosines).cpu()
+            shares += weights.heads[0].cpu() / len(windows)
+    scaled = logits / len(windows) ** (1 - model.calibration.window_gain) / model.calibration.temperature
+    answer = model.labels.index(accent) if accent else int(scaled[-1].argmax())
+    odds = scaled[:, answer] - scaled[:, [i for i in range(len(model.labels)) if i != answer]].logsumexp(1)
+    table = pd.DataFrame({"accent": model.labels[answer], "phone": model.phones, "ipa": ipa(model.phones)})
+    table["seconds"] = shares.numpy() * len(log_mels) * config.hop_seconds
+    table["reason"] = (odds[-1] - odds[:-1]).numpy()
+    heard = table[table["seconds"] >= config.frames_a_step * config.hop_seconds]
+    return heard.sort_values("reason", ascending=False, ignore_index=True)

@@ -63,21 +63,25 @@ class AccentNet(nn.Module):
         return encoded, steps
 
     def pool(self, encoded: Tensor, steps: Tensor) -> tuple[Tensor, Weights]:
-        """The embedding ``(batch, embedding)`` and the attention weights, from the front end's output."""
+        """The pooled vector ``(batch, pooled)`` and the attention weights, from the front end's output."""
         given = [encoded.float(), frame_mask(steps, encoded.shape[1])]
         if self.config.pooling_method == "Phones":
             # detached: the accent's gradient must not change what counts as which phone
             given.append(self.phone_layer(encoded).detach().float().softmax(-1))
-        pooled, weights = self.pooling(*given)
+        return self.pooling(*given)
+
+    def embed_pooled(self, pooled: Tensor) -> Tensor:
+        """The embedding ``(batch, embedding)`` of a pooled vector ``(batch, pooled)``."""
         x = F.relu(self.fc1(self._drop(pooled)))  # (batch, embedding)
-        return self.norm(F.relu(self.fc2(self._drop(x)))), weights  # (batch, embedding)
+        return self.norm(F.relu(self.fc2(self._drop(x))))
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.config.dropout, self.training)
 
     def attend(self, log_mels: Tensor, lengths: Lengths = None) -> tuple[Tensor, Weights]:
         """The embedding ``(batch, embedding)`` and the attention weights that made it."""
-        return self.pool(*self.encode(log_mels, lengths))
+        pooled, weights = self.pool(*self.encode(log_mels, lengths))
+        return self.embed_pooled(pooled), weights
 
     def embed(self, log_mels: Tensor, lengths: Lengths = None) -> Tensor:
         """The embedding ``(batch, embedding)``: after the second layer's ReLU and batch norm."""
@@ -98,7 +102,7 @@ class AccentNet(nn.Module):
         The loss is AM-Softmax's after ``step`` updates, weighted by ``class_weights`` ``(accents,)``. With
         ``phones`` ``(batch, frames)``, ``phone_weight`` times :func:`phone_loss` is added."""
         encoded, steps = self.encode(log_mels, lengths)
-        cosines = self.cosines(self.pool(encoded, steps)[0])
+        cosines = self.cosines(self.embed_pooled(self.pool(encoded, steps)[0]))
         logits = self.am_softmax.scale * cosines
         if targets is None:
             return logits, None
