@@ -175,7 +175,7 @@ class Call(Settings):
         from ..experiments.crossvalidate import report_figures
 
         config, out_dir, _ = self.settings()
-        options = self.picked("folds", "tested", "seeds", "phones", "final")
+        options = self.picked("folds", "tested", "seeds", "phones", "final", "by_text")
         _, figures = accentlib.cross_validate(self.data, config, out_dir, **options)
         print(report_figures(figures))
         log(f"figures: {out_dir / 'crossvalidation.json'}; predictions: predictions.csv beside it")

@@ -36,8 +36,9 @@ def phones_file(data: str | Path) -> Path:
 def read_phones(data: str | Path) -> pd.DataFrame:
     """Read a table of phones, or the ``phones.csv`` in the folder of a corpus (or of its ``manifest.csv``).
 
-    Its columns: path, start and end (s), phone, and optionally id (the clip's); others are ignored.
-    Returns them by id (by default the path) and start; paths are absolute. Raises InputError if invalid."""
+    Its columns: path, start and end (s), phone, and optionally id (the clip's) and word; others are ignored.
+    Returns them, with their word if it is known, by id (by default the path) and start; paths are absolute.
+    Raises InputError if invalid."""
     file = Path(data)
     if file.is_dir() or file.name == "manifest.csv":
         file = phones_file(file)
@@ -55,7 +56,8 @@ def read_phones(data: str | Path) -> pd.DataFrame:
     table[numbers.columns] = numbers
     table["path"] = [str((file.parent / path).absolute()) for path in table["path"]]
     table["id"] = clip_ids(table)
-    return table[list(COLUMNS)].sort_values(["id", "start"], kind="stable", ignore_index=True)
+    known = [name for name in (*COLUMNS, "word") if name in table]
+    return table[known].sort_values(["id", "start"], kind="stable", ignore_index=True)
 
 
 def cut_phones(table: pd.DataFrame, config: Config) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Assign speakers to train, validation and test, so that no speaker is in two splits."""
+"""Assign speakers to train, validation and test, so that no speaker is in two splits; texts as far as possible."""
 
 import hashlib
 import itertools
@@ -11,6 +11,7 @@ from ..config import SPLITS, InputError, counted
 
 VALIDATION_PART = 8  # cross-validation validates on one in 8 of the speakers that a fold does not test
 DRAWN = {"train": (0.0, 0.6), "validation": (0.6, 0.8), "test": (0.8, 1.0)}  # the draws of each split
+TEXTS = ("text", "sentence", "transcript")  # columns that may name what is read in a clip
 ABSENT = 1000  # a split without an accent counts as this many misplaced speakers
 
 
@@ -131,7 +132,36 @@ def fold_splits(table: pd.DataFrame, fold: int, folds: int) -> pd.DataFrame:
         if absent := sorted(set(table["accent"]) - set(table["accent"][split == part])):
             why = "because speakers have several accents; try another number of folds, or leave it out"
             raise InputError(f"fold {fold}: no speaker of accent {absent[0]!r} is in the {part} split, {why}")
-    return table.assign(split=split)
+    return unseen_texts(table.assign(split=split))
+
+
+def text_column(table: pd.DataFrame) -> str:
+    """The column that names the text of each clip; empty if there is none."""
+    return next((name for name in TEXTS if name in table), "")
+
+
+def shared_texts(train: pd.DataFrame, test: pd.DataFrame) -> float | None:
+    """The share of test clips whose text was trained on; None if the corpus does not name its texts."""
+    column = text_column(test)
+    return float(test[column].isin(set(train[column])).mean()) if column and column in train else None
+
+
+def unseen_texts(table: pd.DataFrame) -> pd.DataFrame:
+    """The table without clips to train or validate on whose text is in the test split. If this leaves less
+    than half of the training clips, or of the speakers of an accent in a split, all rows: texts are shared."""
+    if not (column := text_column(table)):
+        return table
+    tested = table["split"] == "test"
+    kept = table[tested | (table[column] == "") | ~table[column].isin(set(table.loc[tested, column]))]
+    before, after = (of.groupby(["split", "accent"])["speaker"].nunique() for of in (table, kept))
+    clips = (kept["split"] == "train").sum() >= 0.5 * (table["split"] == "train").sum()
+    return kept if clips and (after.reindex(before.index, fill_value=0) >= 0.5 * before).all() else table
+
+
+def two_texts(table: pd.DataFrame) -> pd.Series:
+    """A group, ``1`` or ``2``, for each clip of a corpus that names its texts: half of the texts in each."""
+    texts = sorted(set(table[text_column(table)]), key=lambda text: _draw(0, text))
+    return table[text_column(table)].map({text: "12"[i % 2] for i, text in enumerate(texts)})
 
 
 def leave_one_group_out(table: pd.DataFrame, column: str, *, seed: int = 1234) -> Iterator[tuple]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..config import SPLITS, InputError
+from ..config import SPLITS, InputError, counted
 from ..files import read_table
-from .splits import split_by_speaker
+from .splits import split_by_speaker, unseen_texts
 
 COLUMNS = ("path", "accent", "speaker")
 PLAIN = re.compile(r"/?([^/.][^/]*/)*[^/.][^/]*" if os.sep == "/" else "(?!)").fullmatch
@@ -20,6 +20,7 @@ def read_corpus(data: str | Path, *, seed: int = 1234, split: bool = True) -> pd
 
     Its columns: path (absolute, or relative to the file), accent, speaker, and optionally split (train,
     validation, test; by default made from the seed) and id. ``split=False``: no split, one accent is enough.
+    With a split, clips whose text is tested are left out of training (:func:`unseen_texts`).
     Returns absolute paths and unique ids (by default the paths). Raises InputError if it is not a corpus."""
     manifest = Path(data) / "manifest.csv" if Path(data).is_dir() else Path(data)
     if not manifest.is_file():
@@ -34,6 +35,11 @@ def read_corpus(data: str | Path, *, seed: int = 1234, split: bool = True) -> pd
         table["split"] = split_by_speaker(table, seed=seed, name=str(manifest))
         counts = ", ".join(f"{split} {of.nunique()}" for split, of in table.groupby("split")["speaker"])
         print(f"{manifest}: no split column; speakers assigned by seed {seed}: {counts}", file=sys.stderr)
+    if split and (shared := len(table) - len(kept := unseen_texts(table))):
+        print(
+            f"{manifest}: {counted(shared, 'clip')} not trained on: their texts are tested", file=sys.stderr
+        )
+        table = kept.reset_index(drop=True)
     return table
 
 

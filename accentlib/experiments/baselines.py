@@ -74,6 +74,11 @@ def worse_than(accuracy: float, accuracies: Mapping[str, float]) -> str:
 
 
 def tested_on(figures: Mapping) -> str:
-    """What figures were measured on, and chance: 3 unseen speakers (9 clips); chance 33.3%."""
+    """What figures were measured on, and chance: 3 unseen speakers (9 clips), unseen texts; chance 33.3%."""
     clips = f" ({counted(figures['clips'], 'clip')})" if "clips" in figures else ""
-    return f"{counted(figures['speakers'], 'unseen speaker')}{clips}; chance {figures['chance']:.1%}"
+    texts = ""
+    if "shared_texts" in figures:
+        shared = figures["shared_texts"]
+        texts = ", texts not named" if shared is None else f", {shared:.0%} with texts of the training"
+        texts = texts if shared != 0 else ", unseen texts"
+    return f"{counted(figures['speakers'], 'unseen speaker')}{clips}{texts}; chance {figures['chance']:.1%}"

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ..config import Config
-from ..corpora.splits import few_speakers, fold_splits, validation_rows
+from ..corpora.halves import halve
+from ..corpora.splits import few_speakers, fold_splits, text_column, two_texts, validation_rows
 from ..corpora.table import check_corpus, read_corpus, select
 from ..embeddings import metrics
 from ..embeddings.calibration import cut_clips, softmax
@@ -29,8 +30,8 @@ NETWORK = "network"  # among the methods of predictions.csv; the others are simp
 
 def cross_validate(data: str | Path, config: Config, out_dir: str | Path, *, folds: int = 5,
                    tested: Sequence[int] | None = None, seeds: Sequence[int] = (1,),
-                   phones: str | Path | None = None, final: bool = False, progress: bool = True
-                   ) -> tuple[pd.DataFrame, dict]:  # fmt: skip
+                   phones: str | Path | None = None, final: bool = False, by_text: bool = False,
+                   progress: bool = True) -> tuple[pd.DataFrame, dict]:  # fmt: skip
     """Train and test on every fold (or those ``tested``, from 0) with every seed, not on the corpus's split.
 
     Parameters
@@ -42,6 +43,10 @@ def cross_validate(data: str | Path, config: Config, out_dir: str | Path, *, fol
         :func:`accentlib.find_phones` recognises. It knows nothing of accents, so one table fits all folds.
     final : bool
         Also train ``final/model.pt``, the model to use: one in eight speakers validate, all others train.
+    by_text : bool
+        Test the unseen speakers on unseen texts as well: two networks a fold, each trained on half of the
+        texts and tested on the other half. If there is one text only, or none is named, its halves are texts
+        (:func:`accentlib.corpora.halves.halve`).
 
     Returns one row per prediction (of a clip or a whole recording, see ``unit``), with the network's
     probabilities before (``raw:``) and after (``p:``) calibration, and the figures of :func:`figures_of`.
@@ -52,6 +57,12 @@ def cross_validate(data: str | Path, config: Config, out_dir: str | Path, *, fol
     for fold in tested:
         fold_splits(corpus, fold, folds)  # raises its errors before anything is computed
     known = phones_for(corpus, data, config, out_dir, phones)
+    if by_text:
+        if not (column := text_column(corpus)) or corpus[column].nunique() < 2:
+            corpus, known, problems = halve(corpus, Path(out_dir, "halves"), known)
+            for problem in problems if progress else ():
+                print(f"left out: {problem}", file=sys.stderr)
+        corpus = corpus.assign(part=two_texts(corpus))
     grid = _Folds(corpus, known, folds, out_dir, data, config, progress)
     predictions = pd.concat([grid.test(fold, seeds) for fold in tested], ignore_index=True)
     folder = grid.out_dir / "final"
@@ -70,7 +81,9 @@ class _Folds(Grid):
     """The grid of folds and seeds over one corpus, with its features and phones."""
 
     def __init__(self, corpus, phones, folds, out_dir, data, config, progress):
-        super().__init__(out_dir, data, config, progress, folds=folds)
+        super().__init__(
+            out_dir, data, config, progress, folds=folds, **{"by_text": 1} if "part" in corpus else {}
+        )
         self.phones, self.folds = phones, folds
         if clip_ids(corpus) == list(corpus["path"]):
             corpus = corpus.drop(columns="id", errors="ignore")  # predictions.csv repeats no path
@@ -78,15 +91,30 @@ class _Folds(Grid):
         for problem in self.store.problems.values() if progress else ():
             print(f"left out: {problem}", file=sys.stderr)
         self.corpus = self.store.keep(corpus)
-        self.kept = [name for name in ("id", "path", "speaker", "accent") if name in corpus]
+        known = ("id", "path", "speaker", "accent", "part", "known_text")
+        self.kept = [
+            name for name in known if name in corpus or (name == "known_text" and text_column(corpus))
+        ]
 
     def test(self, fold: int, seeds: Sequence[int]) -> pd.DataFrame:
         """The predictions of one fold: those of a network per seed, and those of the baselines."""
-        table, folder = fold_splits(self.corpus, fold, self.folds), self.out_dir / f"fold{fold}"
+        whole, folder = fold_splits(self.corpus, fold, self.folds), self.out_dir / f"fold{fold}"
+        if "part" not in whole:
+            return self.test_table(whole, folder, seeds).assign(fold=fold)
+        tested, part = whole["split"] == "test", whole["part"]
+        return pd.concat([
+            self.test_table(whole[(part == text) == tested], folder / f"text{text}", seeds).assign(fold=fold)
+            for text in sorted(set(part))
+        ])  # fmt: skip
+
+    def test_table(self, table: pd.DataFrame, folder: Path, seeds: Sequence[int]) -> pd.DataFrame:
+        if column := text_column(table):
+            trained = set(table.loc[table["split"] == "train", column])
+            table = table.assign(known_text=table[column].isin(trained))
         network = self.train_and_predict
         parts = [self.cell(folder / f"seed{seed}.csv", {}, network, table, seed, folder) for seed in seeds]
         simple = self.cell(folder / "baselines.csv", {}, self.predict_simply, table)
-        return pd.concat([*parts, simple.assign(seed=0)]).assign(fold=fold)
+        return pd.concat([*parts, simple.assign(seed=0)])
 
     def train_and_predict(self, table: pd.DataFrame, seed: int, folder: Path) -> pd.DataFrame:
         trainer = self.train(table, self.config.replace(seed=seed), folder / f"seed{seed}", self.phones)
@@ -123,8 +151,10 @@ class _Folds(Grid):
 
 
 def by_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row per speaker of one method and seed: the accent of largest mean probability, or most votes."""
-    speakers = predictions[predictions["unit"] == "recording"].groupby(["speaker", "accent"])
+    """One row per speaker (and part) of one method and seed: the accent of largest mean probability, or most
+    votes."""
+    own = [name for name in ("speaker", "accent", "part") if name in predictions]
+    speakers = predictions[predictions["unit"] == "recording"].groupby(own)
     means = speakers[[name for name in predictions if name.startswith("p:")]].mean()
     if means.size and means.notna().all(axis=None):
         predicted = means.idxmax(axis=1).str.removeprefix("p:")
@@ -140,6 +170,8 @@ def figures_of(predictions: pd.DataFrame) -> dict:
     speakers = predictions.drop_duplicates(["speaker", "accent"])
     figures: dict = {"speakers": speakers["speaker"].nunique(), "accents": len(labels)}
     figures |= {"chance": 1 / len(labels), "few_speakers": few_speakers(speakers), "clip": {}, "speaker": {}}
+    texts = predictions.get("known_text")  # bool; without texts there is no such column
+    figures["shared_texts"] = None if texts is None else float(texts.astype(float).mean())
     for method, rows in predictions.groupby("method", sort=False):
         trainings = [own for _, own in rows.groupby("seed")]
         clips = [own[own["unit"] == "clip"] for own in trainings]

@@ -25,7 +25,7 @@ class Grid:
         known = read_results(file) if file.is_file() else pd.DataFrame()
         if len(known) and (known[[*key]] == [*key.values()]).all(axis=1).any():
             return known
-        file.parent.mkdir(exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         write_table(file, pd.concat([known, compute(*inputs)]))
         return read_results(file)
 

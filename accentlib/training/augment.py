@@ -5,8 +5,7 @@ import numpy as np
 from ..config import Config
 from ..features.log_mel import mel_edges
 
-ROOMS, NOISES = 1 / 3, 3 / 4  # shares of clips
-REVERBERATION = 0.12  # power that a room keeps of each frame, beside its direct sound
+ROOMS, NOISES = 1 / 2, 3 / 4  # shares of clips
 
 
 def interpolate(rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -39,13 +38,13 @@ def spec_augment(log_mels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return log_mels
 
 
-def reverberation(power: np.ndarray, rt60: float, hop_seconds: float) -> np.ndarray:
-    """The power ``(frames, mels)`` that a room adds: a share of each earlier frame's, 60 dB less in RT60 (s).
+def reverberation(power: np.ndarray, kept: float, rt60: float, hop_seconds: float) -> np.ndarray:
+    """The power ``(frames, mels)`` that a room adds: it keeps a share of each frame's, 60 dB less in RT60 (s).
     Late reverberation as a decay of power: Lebart, Boucher and Denbigh, Acta Acustica 87, 2001."""
     from scipy.signal import lfilter
 
     decay = 10 ** (-6 * hop_seconds / rt60)
-    return lfilter(*np.array([[0, REVERBERATION * decay], [1, -decay]], np.float32), power, axis=0)
+    return lfilter(*np.array([[0, kept * decay], [1, -decay]], np.float32), power, axis=0)
 
 
 def noise(power: np.ndarray, decibels: float, knots: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -59,11 +58,12 @@ def noise(power: np.ndarray, decibels: float, knots: np.ndarray, rng: np.random.
 
 
 def noise_and_rooms(log_mels: np.ndarray, rng: np.random.Generator, hop_seconds: float) -> np.ndarray:
-    """Log-mels ``(frames, mels)``, before normalisation, as if recorded elsewhere: one in three in a room
-    with an RT60 of 0.15 to 0.8 s, three in four with noise (3 to 40 dB SNR, a random smooth spectrum)."""
+    """Log-mels ``(frames, mels)``, before normalisation, as if recorded elsewhere: one in two in a room
+    (RT60 0.15 to 0.8 s, 5 to 42 % of each frame's power kept), three in four with noise (3 to 40 dB SNR, a
+    random smooth spectrum)."""
     power = np.exp(2 * log_mels)  # they are logarithms of magnitudes
     if rng.random() < ROOMS:
-        power += reverberation(power, rng.uniform(0.15, 0.8), hop_seconds)
+        power += reverberation(power, rng.uniform(0.05, 0.42), rng.uniform(0.15, 0.8), hop_seconds)
     if rng.random() < NOISES:
         power += noise(power, rng.uniform(3, 40), rng.normal(0, 1.5, 6), rng)
     return 0.5 * np.log(power)

@@ -5,7 +5,13 @@ import pandas as pd
 import pytest
 
 from accentlib.config import InputError
-from accentlib.corpora.splits import leave_one_group_out, split_by_speaker
+from accentlib.corpora.splits import (
+    leave_one_group_out,
+    shared_texts,
+    split_by_speaker,
+    two_texts,
+    unseen_texts,
+)
 
 
 def people(**speakers: int) -> pd.DataFrame:
@@ -171,3 +177,42 @@ def test_leaving_out_needs_a_column_with_two_values():
         next(leave_one_group_out(people(x=3, y=3), "text"))
     with pytest.raises(InputError, match="one value only"):
         next(leave_one_group_out(people(x=3, y=3).assign(text="same"), "text"))
+
+
+def read_by(readers: dict[str, str]) -> pd.DataFrame:
+    """A corpus of texts and who reads them; speakers are named by accent, split and number: xt0."""
+    rows = [(text, who) for text, speakers in readers.items() for who in speakers.split()]
+    table = pd.DataFrame(rows, columns=["sentence", "speaker"])
+    names = {"t": "train", "v": "validation", "e": "test"}
+    return table.assign(accent=table["speaker"].str[0], split=table["speaker"].str[1].map(names))
+
+
+def test_clips_whose_text_is_tested_are_not_trained_on():
+    table = read_by({"a": "xt0 yt0 xv0", "b": "xe0 ye0 yt0 yv0", "c": "xt0 yt0 yv0", "": "xt0 xe0 ye0 yt0"})
+    kept = unseen_texts(table)
+    assert sorted(kept["sentence"]) == ["", "", "", "", "a", "a", "a", "b", "b", "c", "c", "c"]
+    assert set(kept.loc[kept["sentence"] == "b", "split"]) == {"test"}
+    train, test = (kept[kept["split"] == part] for part in ("train", "test"))
+    assert shared_texts(train[train["sentence"] != ""], test) == 0
+    assert shared_texts(table[table["split"] == "train"], test) == 1
+    assert shared_texts(train.drop(columns="sentence"), test.drop(columns="sentence")) is None
+
+
+def test_texts_stay_shared_where_too_little_would_be_left():
+    one = read_by({"a": "xt0 yt0 xv0 yv0 xe0 ye0"})
+    pd.testing.assert_frame_equal(unseen_texts(one), one)
+    alone = read_by({"a": "xt0 xt1 xv0 xv1 yv0 yt1", "b": "yt0 xe0 ye0"})  # without b, yt0 would go: half
+    assert len(unseen_texts(alone)) == len(alone) - 1
+    rare = read_by({"a": "xt0 xt1 xv0 yv0 xv1 yt9", "b": "yt0 yt1 xe0 ye0"})  # two of three
+    pd.testing.assert_frame_equal(unseen_texts(rare), rare)
+    most = read_by({"a": "xt0 yt0 xv0 yv0", "b": "xt0 xt0 yt0 yt0 xe0 ye0"})  # every speaker stays, few clips
+    pd.testing.assert_frame_equal(unseen_texts(most), most)
+    unnamed = one.drop(columns="sentence")
+    assert unseen_texts(unnamed) is unnamed
+
+
+def test_half_of_the_texts_are_in_each_group():
+    table = read_by({str(i): "xt0 ye0" for i in range(9)})
+    groups = two_texts(table)
+    assert groups.groupby(table["sentence"]).nunique().max() == 1
+    assert sorted(groups.groupby(table["sentence"]).first().value_counts()) == [4, 5]

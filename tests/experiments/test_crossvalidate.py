@@ -383,7 +383,7 @@ def test_cross_validation_from_the_command_line(tmp_path, capsys):
     argv = ["crossvalidate", "--data", str(corpus), "--out_dir", str(tmp_path / "cv"), "--folds", "2", *flags]
     assert main([*argv, "--seeds", "1", "2", "--final"]) == 0
     text = capsys.readouterr().out
-    assert "3 accents, 54 unseen speakers; chance 33.3%;" in text and "network" in text
+    assert "3 accents, 54 unseen speakers, texts not named; chance 33.3%;" in text and "network" in text
     predictions = pd.read_csv(tmp_path / "cv" / "predictions.csv")
     figures = json.loads((tmp_path / "cv" / "crossvalidation.json").read_text())
     assert figures == figures_of(predictions)
@@ -410,3 +410,39 @@ def test_phones_beside_the_manifest_are_learned(tmp_path, tiny):
     _, figures = cross_validate(corpus, config, tmp_path / "cv", folds=2, tested=[1], progress=False)
     assert "network" in figures["speaker"]
     assert load_model(tmp_path / "cv" / "fold1" / "seed1" / "best.pt").phones == ["AA", "T"]
+
+
+def test_by_text_tests_the_other_half_of_one_text(tmp_path, capsys):
+    corpus = write_corpus(tmp_path / "corpus", speakers=6, clips=1)
+    write_phones(corpus, "AA", "T")
+    before = {p: p.read_bytes() for p in corpus.rglob("*") if p.is_file()}
+    flags = as_flags(TINY | {"num_workers": 0, "print_every": 0, "max_epochs": 1, "phone_weight": 1})
+    argv = ["crossvalidate", "--data", str(corpus), "--out_dir", str(tmp_path / "cv"), "--folds", "3", *flags]
+    assert main([*argv, "--by_text"]) == 0
+    assert "3 accents, 18 unseen speakers, unseen texts; chance 33.3%" in capsys.readouterr().out
+    assert before == {p: p.read_bytes() for p in corpus.rglob("*") if p.is_file()}
+    predictions = pd.read_csv(tmp_path / "cv" / "predictions.csv")
+    own = predictions[(predictions["method"] == "network") & (predictions["unit"] == "recording")]
+    assert len(own) == 36 and own.groupby("speaker")["part"].nunique().eq(2).all()
+    assert len(by_speaker(own)) == 36  # two networks answered, one a half: they are not added up
+    assert not own["known_text"].any()
+    model = load_model(tmp_path / "cv" / "fold2" / "text1" / "seed1" / "best.pt")
+    assert model.phones == ["T"]  # it learned from the second halves
+
+
+def test_by_text_tests_half_of_the_texts_that_a_corpus_names(tmp_path, tiny):
+    corpus = write_corpus(tmp_path / "corpus", speakers=6, clips=2)
+    table = pd.read_csv(corpus / "manifest.csv").drop(columns="split")
+    table["sentence"] = ["hello", "world"] * (len(table) // 2)
+    table.to_csv(corpus / "manifest.csv", index=False)
+    run = {"folds": 3, "tested": [0], "progress": False}
+    config = tiny.replace(max_epochs=1)
+    predictions, figures = cross_validate(corpus, config, tmp_path / "cv", by_text=True, **run)
+    assert figures["shared_texts"] == 0 and not (tmp_path / "cv" / "halves").exists()
+    trained = torch.load(tmp_path / "cv" / "fold0" / "text1" / "seed1" / "best.pt", weights_only=True)
+    assert len(trained["trained_on"]) <= 2 * 3 * 3 / 2  # one clip of each speaker at most
+    tested = predictions[(predictions["method"] == "network") & (predictions["unit"] == "recording")]
+    assert len(tested) == 2 * 2 * 3 and tested["id"].is_unique if "id" in tested else True
+    _, shared = cross_validate(corpus, config, tmp_path / "plain", **run)
+    assert shared["shared_texts"] == 1
+    assert "100% with texts of the training" in report_figures(shared)
