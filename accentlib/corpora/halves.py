@@ -19,8 +19,8 @@ def middle(phones: pd.DataFrame) -> tuple[tuple[str, ...], float]:
     return tuple(words[first]), float(phones["start"][first].iloc[first.sum() // 2]) if first.any() else 0.0
 
 
-def halve(table: pd.DataFrame, folder: str | Path,
-          phones: pd.DataFrame | None = None) -> tuple[pd.DataFrame, pd.DataFrame | None, list[str]]:  # fmt: skip
+def halve(table: pd.DataFrame, folder: str | Path, phones: pd.DataFrame | None = None
+          ) -> tuple[pd.DataFrame, pd.DataFrame | None, list[str]]:  # fmt: skip
     """Write both halves of each recording into ``folder``, as FLAC: a corpus of two texts, 1 and 2.
 
     Where the words of ``phones`` are known, recordings are cut at the same word; those that do not hold the

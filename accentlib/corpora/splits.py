@@ -1,4 +1,4 @@
-"""Assign speakers to train, validation and test, so that no speaker is in two splits; texts as far as possible."""
+"""Assign speakers to train, validation and test: nobody is in two splits, and as few texts as possible."""
 
 import hashlib
 import itertools
@@ -140,15 +140,21 @@ def text_column(table: pd.DataFrame) -> str:
     return next((name for name in TEXTS if name in table), "")
 
 
-def shared_texts(train: pd.DataFrame, test: pd.DataFrame) -> float | None:
-    """The share of test clips whose text was trained on; None if the corpus does not name its texts."""
-    column = text_column(test)
-    return float(test[column].isin(set(train[column])).mean()) if column and column in train else None
+def known_texts(table: pd.DataFrame) -> pd.Series | None:
+    """Whether each clip's text is in the training split; None if the corpus does not name its texts."""
+    column = text_column(table)
+    return table[column].isin(set(table.loc[table["split"] == "train", column])) if column else None
+
+
+def shared_texts(table: pd.DataFrame, split: str = "test") -> float | None:
+    """The share of a split's clips whose text is in the training split; None if texts are not named."""
+    known = known_texts(table)
+    return None if known is None else float(known[table["split"] == split].mean())
 
 
 def unseen_texts(table: pd.DataFrame) -> pd.DataFrame:
-    """The table without clips to train or validate on whose text is in the test split. If this leaves less
-    than half of the training clips, or of the speakers of an accent in a split, all rows: texts are shared."""
+    """Leave out of training and validation the clips whose text is in the test split, unless this leaves less
+    than half of the training clips, or of the speakers of an accent in a split."""
     if not (column := text_column(table)):
         return table
     tested = table["split"] == "test"

@@ -76,9 +76,7 @@ def worse_than(accuracy: float, accuracies: Mapping[str, float]) -> str:
 def tested_on(figures: Mapping) -> str:
     """What figures were measured on, and chance: 3 unseen speakers (9 clips), unseen texts; chance 33.3%."""
     clips = f" ({counted(figures['clips'], 'clip')})" if "clips" in figures else ""
-    texts = ""
-    if "shared_texts" in figures:
-        shared = figures["shared_texts"]
-        texts = ", texts not named" if shared is None else f", {shared:.0%} with texts of the training"
-        texts = texts if shared != 0 else ", unseen texts"
+    shared = figures.get("shared_texts")
+    texts = "unseen texts" if shared == 0 else f"{shared or 0:.0%} with texts of the training"
+    texts = f", {'texts not named' if shared is None else texts}" if "shared_texts" in figures else ""
     return f"{counted(figures['speakers'], 'unseen speaker')}{clips}{texts}; chance {figures['chance']:.1%}"

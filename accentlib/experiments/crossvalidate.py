@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..config import Config
 from ..corpora.halves import halve
-from ..corpora.splits import few_speakers, fold_splits, text_column, two_texts, validation_rows
+from ..corpora.splits import few_speakers, fold_splits, known_texts, text_column, two_texts, validation_rows
 from ..corpora.table import check_corpus, read_corpus, select
 from ..embeddings import metrics
 from ..embeddings.calibration import cut_clips, softmax
@@ -25,6 +25,7 @@ from .native_ear import can_hear, native_ear, profiles
 from .recipe import phones_for
 from .run import best_model, warnings_of
 
+KEPT = ["id", "path", "speaker", "accent", "text_part", "known_text"]  # columns of predictions.csv, if there
 NETWORK = "network"  # among the methods of predictions.csv; the others are simple baselines
 
 
@@ -62,7 +63,7 @@ def cross_validate(data: str | Path, config: Config, out_dir: str | Path, *, fol
             corpus, known, problems = halve(corpus, Path(out_dir, "halves"), known)
             for problem in problems if progress else ():
                 print(f"left out: {problem}", file=sys.stderr)
-        corpus = corpus.assign(part=two_texts(corpus))
+        corpus = corpus.assign(text_part=two_texts(corpus))
     grid = _Folds(corpus, known, folds, out_dir, data, config, progress)
     predictions = pd.concat([grid.test(fold, seeds) for fold in tested], ignore_index=True)
     folder = grid.out_dir / "final"
@@ -81,9 +82,8 @@ class _Folds(Grid):
     """The grid of folds and seeds over one corpus, with its features and phones."""
 
     def __init__(self, corpus, phones, folds, out_dir, data, config, progress):
-        super().__init__(
-            out_dir, data, config, progress, folds=folds, **{"by_text": 1} if "part" in corpus else {}
-        )
+        more = {"by_text": 1} if "text_part" in corpus else {}
+        super().__init__(out_dir, data, config, progress, folds=folds, **more)
         self.phones, self.folds = phones, folds
         if clip_ids(corpus) == list(corpus["path"]):
             corpus = corpus.drop(columns="id", errors="ignore")  # predictions.csv repeats no path
@@ -91,35 +91,27 @@ class _Folds(Grid):
         for problem in self.store.problems.values() if progress else ():
             print(f"left out: {problem}", file=sys.stderr)
         self.corpus = self.store.keep(corpus)
-        known = ("id", "path", "speaker", "accent", "part", "known_text")
-        self.kept = [
-            name for name in known if name in corpus or (name == "known_text" and text_column(corpus))
-        ]
 
     def test(self, fold: int, seeds: Sequence[int]) -> pd.DataFrame:
         """The predictions of one fold: those of a network per seed, and those of the baselines."""
-        whole, folder = fold_splits(self.corpus, fold, self.folds), self.out_dir / f"fold{fold}"
-        if "part" not in whole:
-            return self.test_table(whole, folder, seeds).assign(fold=fold)
-        tested, part = whole["split"] == "test", whole["part"]
-        return pd.concat([
-            self.test_table(whole[(part == text) == tested], folder / f"text{text}", seeds).assign(fold=fold)
-            for text in sorted(set(part))
-        ])  # fmt: skip
-
-    def test_table(self, table: pd.DataFrame, folder: Path, seeds: Sequence[int]) -> pd.DataFrame:
-        if column := text_column(table):
-            trained = set(table.loc[table["split"] == "train", column])
-            table = table.assign(known_text=table[column].isin(trained))
-        network = self.train_and_predict
-        parts = [self.cell(folder / f"seed{seed}.csv", {}, network, table, seed, folder) for seed in seeds]
-        simple = self.cell(folder / "baselines.csv", {}, self.predict_simply, table)
-        return pd.concat([*parts, simple.assign(seed=0)])
+        table, folder = fold_splits(self.corpus, fold, self.folds), self.out_dir / f"fold{fold}"
+        tables, cells = {folder: table}, []
+        if "text_part" in table:  # test each part of the texts, train on the other
+            tested = table["split"] == "test"
+            tables = {folder / f"text{x}": table[(table["text_part"] == x) == tested] for x in "12"}
+        for folder, table in tables.items():
+            table, network = table.assign(known_text=known_texts(table)), self.train_and_predict
+            cells += [self.cell(folder / f"seed{x}.csv", {}, network, table, x, folder) for x in seeds]
+            cells.append(self.cell(folder / "baselines.csv", {}, self.predict_simply, table).assign(seed=0))
+        return pd.concat(cells).assign(fold=fold)
 
     def train_and_predict(self, table: pd.DataFrame, seed: int, folder: Path) -> pd.DataFrame:
         trainer = self.train(table, self.config.replace(seed=seed), folder / f"seed{seed}", self.phones)
         model, test = best_model(trainer), select(table, "test")
-        log_mels, rows = [self.store[clip] for clip in clip_ids(test)], test[self.kept]
+        log_mels, rows = (
+            [self.store[clip] for clip in clip_ids(test)],
+            test[[name for name in KEPT if name in test]],
+        )
         clips, of_recording = cut_clips(log_mels, self.config)
         parts = []
         for unit, x, own in (("clip", clips, rows.iloc[of_recording]), ("recording", log_mels, rows)):
@@ -145,7 +137,7 @@ class _Folds(Grid):
                 predictions[NATIVE_EAR] = native_ear(
                     profiles(table, self.out_dir / "native_ear.npz"), train, test
                 )
-            tested = table.loc[test.index, self.kept]
+            tested = table.loc[test.index, [name for name in KEPT if name in table]]
             parts += [tested.assign(method=m, unit=unit, predicted=x) for m, x in predictions.items()]
         return pd.concat(parts)
 
@@ -153,7 +145,7 @@ class _Folds(Grid):
 def by_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
     """One row per speaker (and part) of one method and seed: the accent of largest mean probability, or most
     votes."""
-    own = [name for name in ("speaker", "accent", "part") if name in predictions]
+    own = [name for name in ("speaker", "accent", "text_part") if name in predictions]
     speakers = predictions[predictions["unit"] == "recording"].groupby(own)
     means = speakers[[name for name in predictions if name.startswith("p:")]].mean()
     if means.size and means.notna().all(axis=None):
@@ -170,8 +162,8 @@ def figures_of(predictions: pd.DataFrame) -> dict:
     speakers = predictions.drop_duplicates(["speaker", "accent"])
     figures: dict = {"speakers": speakers["speaker"].nunique(), "accents": len(labels)}
     figures |= {"chance": 1 / len(labels), "few_speakers": few_speakers(speakers), "clip": {}, "speaker": {}}
-    texts = predictions.get("known_text")  # bool; without texts there is no such column
-    figures["shared_texts"] = None if texts is None else float(texts.astype(float).mean())
+    texts = predictions.get("known_text")
+    figures["shared_texts"] = None if texts is None or texts.isna().any() else float(texts.mean())
     for method, rows in predictions.groupby("method", sort=False):
         trainings = [own for _, own in rows.groupby("seed")]
         clips = [own[own["unit"] == "clip"] for own in trainings]

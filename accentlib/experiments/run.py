@@ -59,7 +59,7 @@ def run(data: str | Path, config: Config, out_dir: str | Path, *, phones: str | 
     ear = out_dir / "native_ear.npz" if can_hear(table) else None
     test, answers, metrics = _beside_baselines(model, baseline_clips(train), test, trainer.store, ear)
     metrics |= {"embedding": neighbour_metrics(answers.embeddings, test), "split": "test"}
-    metrics["shared_texts"] = shared_texts(train, test)
+    metrics["shared_texts"] = shared_texts(trainer.table)
     metrics |= {"updates": trainer.step, "training_seconds": round(trainer.seconds, 1)}
     metrics |= {"note": corpus_note(data), "problems": trainer.store.problems}
     draw(trainer, model, test, answers, metrics)
@@ -80,12 +80,15 @@ def evaluate(model: AccentNet, data: str | Path, split: str = "test") -> dict:
     table = read_corpus(data, seed=model.config.seed)
     test = select(table, split)
     check_accents(test, model.labels)
-    train = table[(table["split"] == "train") & (split != "train")]
-    shared, train = shared_texts(train, test), baseline_clips(train)
+    train = baseline_clips(table[(table["split"] == "train") & (split != "train")])
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(pd.concat([train, test]), folder, model.config)
         test, answers, metrics = _beside_baselines(model, train, test, store)
-    metrics |= {"trained_on": known_clips(model, test["path"]), "split": split, "shared_texts": shared}
+    metrics |= {
+        "trained_on": known_clips(model, test["path"]),
+        "split": split,
+        "shared_texts": shared_texts(table, split),
+    }
     return metrics | {"note": corpus_note(data), "problems": answers.problems}
 
 

@@ -137,8 +137,8 @@ class PhonePooling(nn.Module):
     """Attention with a head for each phone, which the phone layer tells where its phone is spoken.
 
     Pools to ``(batch, 2 * size + phones * values)``: mean and standard deviation over steps, then for each
-    phone a row: how a projection of its steps differs from the utterance's mean. The difference is shrunk as
-    if ``softplus(prior)`` more steps of the phone were average, so that a phone that is not spoken gives 0."""
+    phone a row: how a projection of its steps differs from the utterance's mean. It is shrunk as if
+    ``softplus(prior)`` more steps of the phone were average, so that a phone that is not spoken gives 0."""
 
     heard: Tensor
 

@@ -39,7 +39,7 @@ def spec_augment(log_mels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def reverberation(power: np.ndarray, kept: float, rt60: float, hop_seconds: float) -> np.ndarray:
-    """The power ``(frames, mels)`` that a room adds: it keeps a share of each frame's, 60 dB less in RT60 (s).
+    """The power ``(frames, mels)`` a room adds: a share ``kept`` of each frame's, 60 dB less in RT60 (s).
     Late reverberation as a decay of power: Lebart, Boucher and Denbigh, Acta Acustica 87, 2001."""
     from scipy.signal import lfilter
 

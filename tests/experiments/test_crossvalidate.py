@@ -423,7 +423,7 @@ def test_by_text_tests_the_other_half_of_one_text(tmp_path, capsys):
     assert before == {p: p.read_bytes() for p in corpus.rglob("*") if p.is_file()}
     predictions = pd.read_csv(tmp_path / "cv" / "predictions.csv")
     own = predictions[(predictions["method"] == "network") & (predictions["unit"] == "recording")]
-    assert len(own) == 36 and own.groupby("speaker")["part"].nunique().eq(2).all()
+    assert len(own) == 36 and own.groupby("speaker")["text_part"].nunique().eq(2).all()
     assert len(by_speaker(own)) == 36  # two networks answered, one a half: they are not added up
     assert not own["known_text"].any()
     model = load_model(tmp_path / "cv" / "fold2" / "text1" / "seed1" / "best.pt")
