@@ -108,10 +108,7 @@ class _Folds(Grid):
     def train_and_predict(self, table: pd.DataFrame, seed: int, folder: Path) -> pd.DataFrame:
         trainer = self.train(table, self.config.replace(seed=seed), folder / f"seed{seed}", self.phones)
         model, test = best_model(trainer), select(table, "test")
-        log_mels, rows = (
-            [self.store[clip] for clip in clip_ids(test)],
-            test[[name for name in KEPT if name in test]],
-        )
+        log_mels, rows = [self.store[clip] for clip in clip_ids(test)], test[[x for x in KEPT if x in test]]
         clips, of_recording = cut_clips(log_mels, self.config)
         parts = []
         for unit, x, own in (("clip", clips, rows.iloc[of_recording]), ("recording", log_mels, rows)):
