@@ -102,7 +102,7 @@ class Config:
     wave_augment: bool = option(False, "shift pitch, stretch, or add noise to 3 of 4 waves (slow)")
     speed_range: float = option(0.0, "change the speed by up to this; 0.1: 0.9 to 1.1", within=FRACTION)
     tract_range: float = option(0.0, "change the vocal tract length by up to this factor", within=FRACTION)
-    noise_and_rooms: bool = option(False, "add noise of 3 to 40 dB SNR, and reverberation, to log-mels")
+    noise_and_rooms: bool = option(False, "add noise of 5 to 40 dB SNR, and reverberation, to log-mels")
     spec_augment: bool = option(False, "mask random frames and mel bands (SpecAugment)")
     # sampling
     balance: str = option("none", "sample rare accents more often, or weight the loss", BALANCES)

@@ -1,9 +1,11 @@
 """Augmentation of training windows: speed, vocal tract, masks, and changes of the wave."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from ..config import Config
-from ..features.log_mel import mel_edges
+from ..features.log_mel import mel_edges, mel_filters
 
 ROOMS, NOISES = 1 / 2, 3 / 4  # shares of clips
 
@@ -38,8 +40,24 @@ def spec_augment(log_mels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return log_mels
 
 
+@lru_cache(maxsize=16)
+def white(config: Config) -> tuple[np.ndarray, np.ndarray]:
+    """The power of white noise in each mel band, after pre-emphasis, and the bands' widths: ``(mels,)`` each."""
+    filters = mel_filters(config.sample_rate, config.n_fft, config.n_mels)  # (bins, mels)
+    emphasis = np.abs(1 - config.preemphasis * np.exp(-1j * np.linspace(0, np.pi, len(filters))))
+    return np.maximum(emphasis @ filters, 1e-3) ** 2, np.maximum(filters.sum(axis=0), 1e-3)
+
+
+def fluctuation(frames: int, rng: np.random.Generator, config: Config) -> np.ndarray:
+    """The power of a random sound in each frame and band ``(frames, mels)``, as a multiple of its mean: the
+    narrower a band and the shorter the window, the fewer values are summed, and the more it varies."""
+    hertz = white(config)[1] * config.sample_rate / config.n_fft
+    shape = 1 + 0.6 * hertz * config.window_seconds  # of a gamma distribution; 0.6 was fitted to white noise
+    return (rng.standard_gamma(shape, (frames, config.n_mels)) / shape).astype(np.float32)
+
+
 def reverberation(power: np.ndarray, kept: float, rt60: float, hop_seconds: float) -> np.ndarray:
-    """The power ``(frames, mels)`` a room adds: a share ``kept`` of each frame's, 60 dB less in RT60 (s).
+    """The mean power ``(frames, mels)`` a room adds: a share ``kept`` of each frame's, 60 dB less in RT60 (s).
     Late reverberation as a decay of power: Lebart, Boucher and Denbigh, Acta Acustica 87, 2001."""
     from scipy.signal import lfilter
 
@@ -47,25 +65,27 @@ def reverberation(power: np.ndarray, kept: float, rt60: float, hop_seconds: floa
     return lfilter(*np.array([[0, kept * decay], [1, -decay]], np.float32), power, axis=0)
 
 
-def noise(power: np.ndarray, decibels: float, knots: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The power ``(frames, mels)`` of noise ``decibels`` below the clip's; ``knots`` are log-magnitudes from
-    the lowest band to the highest, which the noise's spectrum passes through."""
-    mels = power.shape[1]
-    spectrum = np.exp(2 * np.interp(np.arange(mels), np.linspace(0, mels - 1, len(knots)), knots))
-    spectrum *= power.mean() * 10 ** (-decibels / 10) / spectrum.mean()
-    fluctuation = 0.2 + 1.6 * rng.random(power.shape, dtype=np.float32)  # from frame to frame
-    return spectrum.astype(np.float32) * fluctuation
+def noise(power: np.ndarray, decibels: float, colour: np.ndarray, config: Config) -> np.ndarray:
+    """The mean power ``(mels,)`` of a noise ``decibels`` below the wave whose log-mels have this ``power``
+    ``(frames, mels)``; ``colour`` ``(mels,)`` is its spectral density, 1 for white noise."""
+    flat, widths = white(config)
+    own, of_noise = power.mean(axis=0) @ (widths / flat), colour @ widths
+    return (flat * colour * own / of_noise * 10 ** (-decibels / 10)).astype(np.float32)
 
 
-def noise_and_rooms(log_mels: np.ndarray, rng: np.random.Generator, hop_seconds: float) -> np.ndarray:
+def noise_and_rooms(log_mels: np.ndarray, rng: np.random.Generator, config: Config) -> np.ndarray:
     """Log-mels ``(frames, mels)``, before normalisation, as if recorded elsewhere: one in two in a room
-    (RT60 0.15 to 0.8 s, 5 to 42 % of each frame's power kept), three in four with noise (3 to 40 dB SNR, a
-    random smooth spectrum)."""
+    (RT60 0.15 to 0.8 s, 5 to 42 % of each frame's power kept), three in four with noise (5 to 40 dB SNR; its
+    spectrum falls by 0 to 4.5 dB an octave, and is uneven)."""
     power = np.exp(2 * log_mels)  # they are logarithms of magnitudes
     if rng.random() < ROOMS:
-        power += reverberation(power, rng.uniform(0.05, 0.42), rng.uniform(0.15, 0.8), hop_seconds)
+        tail = reverberation(power, rng.uniform(0.05, 0.42), rng.uniform(0.15, 0.8), config.hop_seconds)
+        power += tail * fluctuation(len(power), rng, config)
     if rng.random() < NOISES:
-        power += noise(power, rng.uniform(3, 40), rng.normal(0, 1.5, 6), rng)
+        bands, knots = np.arange(config.n_mels), np.linspace(0, config.n_mels - 1, 6)
+        colour = np.exp(2 * np.interp(bands, knots, rng.normal(0, 1, 6)))
+        colour *= mel_edges(config.sample_rate, config.n_mels)[1:-1] ** -rng.uniform(0, 1.5)
+        power += noise(power, rng.uniform(5, 40), colour, config) * fluctuation(len(power), rng, config)
     return 0.5 * np.log(power)
 
 

@@ -38,7 +38,7 @@ class WindowDataset(Dataset):
         rng = np.random.default_rng((config.seed, epoch, index, *again))
         log_mels = self.augmented(path, rng, frames) if config.wave_augment else self.store[clip]
         if config.noise_and_rooms:
-            log_mels = noise_and_rooms(log_mels, rng, config.hop_seconds)
+            log_mels = noise_and_rooms(log_mels, rng, config)
         log_mels = normalise(log_mels, config.normalization)
         phones = None if self.phones is None else self.phones.frames(clip, len(log_mels))
         window, phones = training_window(log_mels, rng, config, frames, phones)
@@ -137,7 +137,7 @@ def training_loader(store: FeatureStore, table: pd.DataFrame, labels: Sequence[s
         raise InputError("clips_per_speaker needs a column speaker, which label files lack")
     if config.wave_augment and (without := next((p for p in table["path"] if not audio_beside(p)), None)):
         raise InputError(f"wave_augment needs the audio: there is none beside {without}")
-    if (config.wave_augment or config.tract_range) and not config.sample_rate:
+    if (config.wave_augment or config.tract_range or config.noise_and_rooms) and not config.sample_rate:
         raise InputError("the features do not name their sample rate; give --sample_rate")
     if config.phone_weight and config.wave_augment:
         raise InputError("wave_augment moves the phones: with it, phone_weight must be 0")
