@@ -1,16 +1,12 @@
 """Calibration on validation speakers: the temperature of probabilities, and the threshold for "unsure"."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from scipy.optimize import minimize_scalar
 
-from ..features.store import FeatureStore, clip_ids
 from ..network.accent_net import AccentNet, Calibration
-from ..network.checkpoint import load_model, save_calibrated
 from .inference import cut_clips, forward_log_mels, softmax
 
 RIGHT_WHEN_SURE = 2 / 3  # accuracy of the predictions that are not "unsure"
@@ -55,18 +51,9 @@ def calibrate(model: AccentNet, log_mels: Sequence[np.ndarray], accents: Sequenc
     windows, of_recording = cut_clips(log_mels, model.config)
     truth = np.array([model.labels.index(accent) for accent in accents])
     model.calibration = Calibration()
-    _, logits = forward_log_mels(model, windows)
+    _, logits, _ = forward_log_mels(model, windows)
     temperature = fit_temperature(logits, truth[of_recording])
     unsure_below = unsure_threshold(softmax(logits, temperature), truth[of_recording])
-    _, logits = forward_log_mels(model, log_mels)
+    _, logits, _ = forward_log_mels(model, log_mels)
     window_gain = fit_window_gain(logits / temperature, np.bincount(of_recording), truth)
     model.calibration = Calibration(temperature, window_gain, unsure_below)
-
-
-def calibrate_checkpoint(path: str | Path, table: pd.DataFrame, store: FeatureStore,
-                         device: torch.device) -> AccentNet:  # fmt: skip
-    """Load a checkpoint, :func:`calibrate` its model on the clips of a table, and save the calibration."""
-    model = load_model(path).to(device)
-    calibrate(model, [store[clip_id] for clip_id in clip_ids(table)], table["accent"])
-    save_calibrated(path, model)
-    return model

@@ -77,7 +77,7 @@ def hide_phones(model: AccentNet, table: pd.DataFrame, store: FeatureStore, phon
         row = {"phone": name, "clips": len(own)}
         shifted = {i: np.roll(masks[i], rng.integers(len(masks[i]))) for i in own}
         for column, frames in (("loss", masks), ("control", shifted)):
-            _, logits = forward_log_mels(model, [hidden(log_mels[i], frames[i]) for i in own])
+            _, logits, _ = forward_log_mels(model, [hidden(log_mels[i], frames[i]) for i in own])
             row[column] = float((whole[own] - log_likelihood(logits / temperature, truth[own])).mean())
         rows.append(row)
     return pd.DataFrame(rows).sort_values("loss", ascending=False, ignore_index=True)

@@ -1,7 +1,7 @@
 """From clips to embeddings, accents and their probabilities."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from io import BytesIO
 from numbers import Real
@@ -18,10 +18,12 @@ from ..features.log_mel import at_rate, file_log_mel, moments, normalise, wave_l
 from ..features.parallel import TOGETHER, keep_freed_memory, on_all_cores
 from ..features.store import FeatureStore, clip_ids
 from ..network.accent_net import AccentNet, evaluating
-from ..network.pooling import Weights
+from ..network.padding import frame_mask
+from ..network.pooling import StatisticsPooling, Weights
 
 Clip: TypeAlias = str | os.PathLike | bytes | BinaryIO | tuple[np.ndarray | torch.Tensor, int]  # wave and Hz
 Clips: TypeAlias = Clip | Iterable[Clip] | pd.DataFrame
+UNLIKE = "unlike anything known"  # instead of an accent, and of a probability
 CHUNK = 512  # clips whose features are in memory at once
 
 
@@ -33,6 +35,7 @@ class Answers(NamedTuple):
     embeddings: np.ndarray  # (clips, embedding), float32
     probabilities: np.ndarray  # (clips, accents), calibrated if the model is
     problems: dict[str, str]  # id and error message of each unreadable clip
+    distances: np.ndarray  # (clips,), to the training material (1: usual), NaN where a model does not know it
 
 
 def evaluation_windows(frames: int, window: int) -> list[tuple[int, int]]:
@@ -51,25 +54,40 @@ def cut_clips(log_mels: Sequence[np.ndarray], config: Config) -> tuple[list[np.n
 
 
 @torch.inference_mode()
-def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings ``(clips, embedding)`` and logits ``(clips, accents)``: means over windows of utterances,
-    each normalised as a whole. Logits of n windows are multiplied by ``n ** window_gain``."""
+def window_outputs(model: AccentNet, log_mels: Sequence[np.ndarray]) -> Iterator[tuple]:
+    """Batches of windows of utterances, each normalised as a whole: the utterances' numbers, the embeddings
+    ``(windows, embedding)``, and mean and deviation of the front end's output ``(windows, 2 * size)``."""
     device, config = next(model.parameters()).device, model.config
     windows, of_clip = cut_clips(log_mels, config)
     known = [moments(x, config.normalization) for x in log_mels]
-    embeddings = np.zeros((len(log_mels), config.embedding_size), np.float32)
-    logits = np.zeros((len(log_mels), len(model.labels)), np.float32)
     with evaluating(model):
         for bucket in length_buckets([len(x) for x in windows]):
             own = of_clip[bucket]
             pairs = zip(bucket, own, strict=True)
             batch, lengths = pad([(windows[i] - known[c][0]) / known[c][1] for i, c in pairs])
-            vectors = model.embed(batch.to(device), lengths)
-            np.add.at(embeddings, own, vectors.cpu().numpy())
-            np.add.at(logits, own, (model.am_softmax.scale * model.cosines(vectors)).cpu().numpy())
-    counts = np.bincount(of_clip)[:, None]
-    logits = logits / counts ** (1 - model.calibration.window_gain)
-    return (embeddings / counts).astype(np.float32), logits.astype(np.float32)
+            encoded, steps = model.encode(batch.to(device), lengths)
+            points, _ = StatisticsPooling(0)(encoded.float(), frame_mask(steps, encoded.shape[1]))
+            yield own, model.embed_pooled(model.pool(encoded, steps)[0]), points
+
+
+@torch.inference_mode()
+def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Embeddings ``(clips, embedding)``, logits ``(clips, accents)`` and distances to the training material
+    ``(clips,)``: means over windows. Logits of n windows are multiplied by ``n ** window_gain``."""
+    count, familiar = len(log_mels), model.familiar
+    embeddings = np.zeros((count, model.config.embedding_size), np.float32)
+    logits = np.zeros((count, len(model.labels)), np.float32)
+    distances, windows = np.full(count, 0.0 if familiar else np.nan, np.float32), np.zeros(count)
+    for own, vectors, points in window_outputs(model, log_mels):
+        np.add.at(windows, own, 1)
+        np.add.at(embeddings, own, vectors.cpu().numpy())
+        np.add.at(logits, own, (model.am_softmax.scale * model.cosines(vectors)).cpu().numpy())
+        if familiar:
+            np.add.at(distances, own, familiar.distances(points.cpu()).numpy())
+    shares = windows[:, None] ** (1 - model.calibration.window_gain)
+    return tuple(
+        x.astype(np.float32) for x in (embeddings / windows[:, None], logits / shares, distances / windows)
+    )
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -144,16 +162,18 @@ def infer(model: AccentNet, clips: Clips, *, store: FeatureStore | None = None,
     chunks = [clips[start : start + size] for start in range(0, len(clips), size)] or [[]]
     infer_chunk = partial(_infer_chunk, model, {} if store is None else store)
     parts = on_all_cores(infer_chunk, chunks, scheduler=scheduler) if scheduler else map(infer_chunk, chunks)
-    readable, faults, embeddings, logits = zip(*parts, strict=True)
+    readable, faults, embeddings, logits, distances = zip(*parts, strict=True)
     ids = [clip_id for part in readable for clip_id in part]
     probabilities = softmax(np.concatenate(logits), model.calibration.temperature)
     accents = [model.labels[i] for i in probabilities.argmax(axis=1)]
     problems = {clip_id: problem for part in faults for clip_id, problem in part.items()}
-    return Answers(ids, accents, np.concatenate(embeddings), probabilities, problems)
+    return Answers(
+        ids, accents, np.concatenate(embeddings), probabilities, problems, np.concatenate(distances)
+    )
 
 
 def _infer_chunk(model: AccentNet, store: FeatureStore | dict, clips: list[tuple[str, Clip]]) -> tuple:
-    """Ids of readable clips, problems of the others, and embeddings and logits of readable clips."""
+    """Ids of readable clips, problems of the others, and what :func:`forward_log_mels` gives for them."""
 
     def read(clip: tuple[str, Clip]) -> np.ndarray | str:
         try:
@@ -198,6 +218,9 @@ def prediction_table(model: AccentNet, answers: Answers) -> pd.DataFrame:
     """The table of :func:`predict` for answers with paths as their ids."""
     nearest, best = answers.accents, answers.probabilities.max(axis=1, initial=0)
     accents = np.where(best < model.calibration.unsure_below, "unsure", nearest)
+    if model.familiar:
+        unlike = answers.distances > float(model.familiar.limit)
+        accents, best = np.where(unlike, UNLIKE, accents), np.where(unlike, np.nan, best)
     return pd.DataFrame(dict(path=answers.ids, accent=accents, probability=best.round(4), nearest=nearest))
 
 

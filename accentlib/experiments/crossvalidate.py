@@ -112,7 +112,7 @@ class _Folds(Grid):
         clips, of_recording = cut_clips(log_mels, self.config)
         parts = []
         for unit, x, own in (("clip", clips, rows.iloc[of_recording]), ("recording", log_mels, rows)):
-            _, logits = forward_log_mels(model, x)
+            _, logits, _ = forward_log_mels(model, x)
             predicted = np.array(model.labels)[logits.argmax(axis=1)]
             part = own.reset_index(drop=True).assign(method=NETWORK, predicted=predicted)
             for kind, temperature in (("raw", 1.0), ("p", model.calibration.temperature)):

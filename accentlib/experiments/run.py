@@ -7,24 +7,28 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ..config import Config, counted
 from ..corpora.splits import shared_texts
 from ..corpora.table import corpus_note, read_corpus, select
-from ..embeddings.calibration import calibrate_checkpoint
+from ..embeddings.calibration import calibrate
 from ..embeddings.evaluate import check_accents, evaluate_table
+from ..embeddings.familiarity import fit_familiar
 from ..embeddings.inference import Answers, attention, infer
 from ..embeddings.metrics import classification_metrics, neighbour_metrics, percent_interval
-from ..features.store import open_store
+from ..features.store import clip_ids, open_store
 from ..files import replacing
 from ..network.accent_net import AccentNet
-from ..network.checkpoint import known_clips
+from ..network.checkpoint import known_clips, load_model, save_calibrated
+from ..training.augment import noise_and_rooms
 from ..training.loop import Trainer, check_free, few_updates
 from .baselines import INTERVALS, NATIVE_EAR, baseline_clips, baselines, best_baseline, tested_on, worse_than
 from .native_ear import can_hear, native_ear, profiles
 from .recipe import phones_for
 
+FAMILIAR = 200_000  # frames of training clips that tell what is familiar
 FIRST_LOOK = 5  # epochs until there is something to see
 
 
@@ -69,9 +73,26 @@ def run(data: str | Path, config: Config, out_dir: str | Path, *, phones: str | 
 
 
 def best_model(trainer: Trainer) -> AccentNet:
-    """The best model of a training, calibrated on its validation split; so is its checkpoint."""
-    validation = select(trainer.table, "validation")
-    return calibrate_checkpoint(trainer.out_dir / "best.pt", validation, trainer.store, trainer.device)
+    """The best model of a training, calibrated on its validation split, and told what is familiar to it; so is
+    its checkpoint."""
+    path, store = trainer.out_dir / "best.pt", trainer.store
+    model = load_model(path).to(trainer.device)
+    train = select(trainer.table, "train").sample(frac=1, random_state=0).head(1000)
+    enough = np.searchsorted(np.cumsum([len(store[clip]) for clip in clip_ids(train)]), FAMILIAR)
+    validation = _as_trained(store, select(trainer.table, "validation"), model.config)
+    calibrate(model, *validation)
+    fit_familiar(model, _as_trained(store, train.head(enough + 1), model.config)[0], validation[0])
+    save_calibrated(path, model)
+    return model
+
+
+def _as_trained(store, table: pd.DataFrame, config: Config) -> tuple[list[np.ndarray], list[str]]:
+    """Log-mels and accents of clips; if noise and rooms were trained with, also as if recorded there."""
+    log_mels, accents = [store[clip] for clip in clip_ids(table)], table["accent"].tolist()
+    if not config.noise_and_rooms:
+        return log_mels, accents
+    rng = np.random.default_rng(0)
+    return log_mels + [noise_and_rooms(x, rng, config) for x in log_mels], accents * 2
 
 
 def evaluate(model: AccentNet, data: str | Path, split: str = "test") -> dict:

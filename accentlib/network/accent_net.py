@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,25 @@ class Calibration:
     unsure_below: float = 0.0  # answers with a lower probability are "unsure"
 
 
+class Familiar(NamedTuple):
+    """What the training material is like (:func:`accentlib.embeddings.familiarity.fit_familiar`): points, means
+    and deviations of the front end's output in a window, as probabilistic PCA describes them."""
+
+    mean: Tensor  # (values,)
+    scale: Tensor  # (values,), deviations of the points
+    components: Tensor  # (components, values), of scaled points
+    variances: Tensor  # (components,)
+    noise: Tensor  # (), variance beside the components
+    limit: Tensor  # (), a larger distance is unlike anything known
+
+    def distances(self, points: Tensor) -> Tensor:
+        """Mahalanobis distance of points ``(windows, values)``, squared, a value: 1 is usual."""
+        x = (points - self.mean) / self.scale
+        along = x @ self.components.T  # (windows, components)
+        beside = (x**2).sum(1) - (along**2).sum(1)
+        return ((along**2 / self.variances).sum(1) + beside / self.noise) / x.shape[1]
+
+
 class AccentNet(nn.Module):
     """Front end, pooling, embedding layers and AM-Softmax.
 
@@ -42,6 +62,7 @@ class AccentNet(nn.Module):
         super().__init__()
         self.config, self.labels, self.phones = config, list(labels), list(phones)
         self.calibration = Calibration()
+        self.familiar: Familiar | None = None  # None: unknown
         self.trained_on: frozenset[int] | None = frozenset()  # fingerprints of training clips; None: unknown
         size = config.embedding_size
         self.front_end = ResNet34(config) if config.front_end == "ResNet34" else VGG(config)

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..config import Config, InputError, reason
 from ..files import fingerprint, is_file, replacing
-from .accent_net import AccentNet, Calibration
+from .accent_net import AccentNet, Calibration, Familiar
 
 RANGES = {"temperature": (1e-3, 1e3), "window_gain": (0, 1), "unsure_below": (0, 1)}  # of a Calibration
 MODELS = Path(str(resources.files("accentlib"))) / "models"
@@ -59,15 +59,19 @@ def save_checkpoint(path: str | Path, model: AccentNet, training: dict[str, Any]
     clips = None if model.trained_on is None else torch.tensor(sorted(model.trained_on))
     content = {
         "format": 1, "config": model.config.to_dict(), "labels": model.labels, "phones": model.phones,
-        "calibration": dataclasses.asdict(model.calibration), "trained_on": clips,
-        "model": model.state_dict(), "training": training,
+        "trained_on": clips, "model": model.state_dict(), "training": training,
     }  # fmt: skip
-    _write(path, content)
+    _write(path, content | _fitted(model))
 
 
 def save_calibrated(path: str | Path, model: AccentNet) -> None:
-    """Write a model's calibration into its checkpoint; the rest of the file stays."""
-    _write(path, read_checkpoint(path) | {"calibration": dataclasses.asdict(model.calibration)})
+    """Write a model's calibration, and what is familiar to it, into its checkpoint; the rest stays."""
+    _write(path, read_checkpoint(path) | _fitted(model))
+
+
+def _fitted(model: AccentNet) -> dict[str, Any]:
+    familiar = None if model.familiar is None else model.familiar._asdict()
+    return {"calibration": dataclasses.asdict(model.calibration), "familiar": familiar}
 
 
 def _write(path: str | Path, content: dict[str, Any]) -> None:
@@ -158,8 +162,20 @@ def load_model(path: str | Path = SHIPPED) -> AccentNet:
     load_weights(model, content["model"], name=str(path))
     if "calibration" in content:  # early ones have none
         model.calibration = _calibration(content["calibration"], path)
+    if content.get("familiar") is not None:  # early ones have none
+        model.familiar = _familiar(content["familiar"], 2 * model.config.encoder_size, path)
     model.trained_on = trained_on(content)
     return model.eval()
+
+
+def _familiar(stored: Any, values: int, path: str | Path) -> Familiar:
+    tensors = stored if isinstance(stored, dict) and stored.keys() == set(Familiar._fields) else {}
+    if all(isinstance(x, torch.Tensor) and x.isfinite().all() for x in tensors.values()) and tensors:
+        components = len(tensors["variances"]) if tensors["variances"].ndim else 0
+        shapes = [(values,), (values,), (components, values), (components,), (), ()]
+        if [tuple(tensors[name].shape) for name in Familiar._fields] == shapes:
+            return Familiar(**tensors)
+    raise InputError(f"{path}: damaged (what is familiar to it cannot be used)")
 
 
 def _calibration(stored: Any, path: str | Path) -> Calibration:

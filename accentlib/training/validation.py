@@ -34,7 +34,7 @@ class Validation:
         """All metrics of :data:`NAMES`, NaN if not measured; each process computes its share of the clips."""
         parts = gather(forward_log_mels(model, self.log_mels[rank() :: world_size()]))
         order = np.argsort([k for i in range(len(parts)) for k in range(len(self.ids))[i :: len(parts)]])
-        embeddings, logits = (np.concatenate(arrays)[order] for arrays in zip(*parts, strict=True))
+        embeddings, logits, _ = (np.concatenate(arrays)[order] for arrays in zip(*parts, strict=True))
         own = pd.Index(self.ids).get_indexer(clip_ids(self.rows))
         figures = dict.fromkeys(NAMES, math.nan)
         if len(own):

@@ -99,7 +99,7 @@ def test_masking_the_phone_that_differs_costs_most(tiny, monkeypatch):
 
     def compare(model, log_mels):
         score = [x[:, high].std() - x[:, low].std() for x in map(normalise, log_mels)]
-        return None, np.stack([score, np.negative(score)], axis=1).astype(np.float32)
+        return None, np.stack([score, np.negative(score)], axis=1).astype(np.float32), None
 
     monkeypatch.setattr("accentlib.embeddings.explain.forward_log_mels", compare)
     phones = FramePhones(pd.DataFrame(rows, columns=["path", "start", "end", "phone"]), tiny)

@@ -129,7 +129,7 @@ def test_long_recordings_are_heard_in_windows_and_averaged(tiny):
     model = AccentNet(tiny.replace(evaluation_window=0.5), ["a", "b", "c"]).eval()
     rng = np.random.default_rng(0)
     long, short = (rng.normal(size=(n, 80)).astype(np.float32) + 3 for n in (170, 40))
-    embeddings, logits = forward_log_mels(model, [long, short])
+    embeddings, logits, _ = forward_log_mels(model, [long, short])
     whole = normalise(long)
     parts = [torch.from_numpy(whole[start : start + 50])[None] for start in (0, 40, 80, 120)]
     with torch.inference_mode():
@@ -141,7 +141,7 @@ def test_long_recordings_are_heard_in_windows_and_averaged(tiny):
             logits[1], model.logits(torch.from_numpy(normalise(short))[None])[0], atol=1e-4
         )
     model.config = tiny  # whole
-    alone, _ = forward_log_mels(model, [long])
+    alone, *_ = forward_log_mels(model, [long])
     with torch.inference_mode():
         np.testing.assert_allclose(alone[0], model.embed(torch.from_numpy(whole)[None])[0], atol=1e-4)
     assert np.abs(alone[0] - embeddings[0]).max() > 1e-3
