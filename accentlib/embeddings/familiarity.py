@@ -1,7 +1,7 @@
 """Whether a recording is like the training material; if it is not, its nearest accent means nothing.
 
-Mean and deviation of the front end's output in a window are a point; probabilistic PCA says how far it is from
-the points of training (Tipping and Bishop, Probabilistic Principal Component Analysis, J. R. Stat. Soc. B 61, 1999)."""
+Mean and deviation of the front end's output in a window are a point; probabilistic PCA (Tipping and Bishop,
+J. R. Stat. Soc. B 61, 1999) says how far it is from the points of training."""
 
 from collections.abc import Sequence
 

@@ -204,9 +204,9 @@ def predict(model: AccentNet, clips: Clips) -> pd.DataFrame:
     """A table with path, accent, probability and nearest accent of clips (see :func:`infer`).
 
     A calibrated model (:func:`accentlib.calibrate`) predicts "unsure" at probabilities where it is too often
-    wrong. A model that knows what it was trained on answers "unlike anything known", without a probability, to
-    what is too far from that. ``nearest`` is always the most probable accent. If a table has ids other than its
-    paths, they are a first column ``id``. Raises InputError with one line for each unreadable clip."""
+    wrong, and if it knows its training material, "unlike anything known", without a probability, to what is
+    far from that; ``nearest`` is always the most probable accent. If a table has ids other than its paths,
+    they are a first column ``id``. Raises InputError with one line for each unreadable clip."""
     answers = _infer_all(model, clips)
     predictions = prediction_table(model, answers)
     if isinstance(clips, pd.DataFrame) and "id" in clips and list(clips["path"]) != answers.ids:

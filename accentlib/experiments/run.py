@@ -73,7 +73,7 @@ def run(data: str | Path, config: Config, out_dir: str | Path, *, phones: str | 
 
 
 def best_model(trainer: Trainer) -> AccentNet:
-    """The best model of a training, calibrated on its validation split, and told what is familiar to it; so is
+    """The best model of a training, calibrated on its validation split and told what is familiar to it, as is
     its checkpoint."""
     path, store = trainer.out_dir / "best.pt", trainer.store
     model = load_model(path).to(trainer.device)

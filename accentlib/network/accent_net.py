@@ -27,8 +27,8 @@ class Calibration:
 
 
 class Familiar(NamedTuple):
-    """What the training material is like (:func:`accentlib.embeddings.familiarity.fit_familiar`): points, means
-    and deviations of the front end's output in a window, as probabilistic PCA describes them."""
+    """Training material as probabilistic PCA describes it: its points are means and deviations of the front
+    end's output in a window (:func:`accentlib.embeddings.familiarity.fit_familiar`)."""
 
     mean: Tensor  # (values,)
     scale: Tensor  # (values,), deviations of the points

@@ -42,7 +42,7 @@ def spec_augment(log_mels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def white(config: Config) -> tuple[np.ndarray, np.ndarray]:
-    """The power of white noise in each mel band, after pre-emphasis, and the bands' widths: ``(mels,)`` each."""
+    """Power of white noise in the mel bands after pre-emphasis, and the bands' widths: ``(mels,)`` each."""
     filters = mel_filters(config.sample_rate, config.n_fft, config.n_mels)  # (bins, mels)
     emphasis = np.abs(1 - config.preemphasis * np.exp(-1j * np.linspace(0, np.pi, len(filters))))
     return np.maximum(emphasis @ filters, 1e-3) ** 2, np.maximum(filters.sum(axis=0), 1e-3)
@@ -57,7 +57,7 @@ def fluctuation(frames: int, rng: np.random.Generator, config: Config) -> np.nda
 
 
 def reverberation(power: np.ndarray, kept: float, rt60: float, hop_seconds: float) -> np.ndarray:
-    """The mean power ``(frames, mels)`` a room adds: a share ``kept`` of each frame's, 60 dB less in RT60 (s).
+    """Mean power ``(frames, mels)`` a room adds: a share ``kept`` of each frame's, 60 dB less in RT60 (s).
     Late reverberation as a decay of power: Lebart, Boucher and Denbigh, Acta Acustica 87, 2001."""
     from scipy.signal import lfilter
 
