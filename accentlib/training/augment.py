@@ -48,12 +48,20 @@ def white(config: Config) -> tuple[np.ndarray, np.ndarray]:
     return np.maximum(emphasis @ filters, 1e-3) ** 2, np.maximum(filters.sum(axis=0), 1e-3)
 
 
-def fluctuation(frames: int, rng: np.random.Generator, config: Config) -> np.ndarray:
-    """The power of a random sound in each frame and band ``(frames, mels)``, as a multiple of its mean: the
+@lru_cache(maxsize=16)
+def fluctuations(config: Config) -> np.ndarray:
+    """The power of a random sound in each frame and band ``(8192, mels)``, as a multiple of its mean: the
     narrower a band and the shorter the window, the fewer values are summed, and the more it varies."""
     hertz = white(config)[1] * config.sample_rate / config.n_fft
     shape = 1 + 0.6 * hertz * config.window_seconds  # of a gamma distribution; 0.6 was fitted to white noise
-    return (rng.standard_gamma(shape, (frames, config.n_mels)) / shape).astype(np.float32)
+    numbers = np.random.default_rng(0).standard_gamma(shape, (8192, config.n_mels)) / shape
+    return numbers.astype(np.float32)
+
+
+def fluctuation(frames: int, rng: np.random.Generator, config: Config) -> np.ndarray:
+    """So many frames of :func:`fluctuations`, from a random one on: drawing all anew would be slow."""
+    table = fluctuations(config)
+    return table.take(rng.integers(len(table)) + np.arange(frames), axis=0, mode="wrap")
 
 
 def reverberation(power: np.ndarray, kept: float, rt60: float, hop_seconds: float) -> np.ndarray:
