@@ -222,7 +222,7 @@ REAL_SPEECH = LAPTOP | {
     "trim_silence": 30.0, "step_frames": 8, "pooling_method": "Phones", "head_drop": 0.0, "scale": 20.0,
     "margin": 0.1, "phone_weight": 5.0, "crop_seconds": 4.0, "evaluation_window": 4.0, "speed_range": 0.0,
     "tract_range": 0.0, "noise_and_rooms": True, "optimizer": "Adam", "weight_decay": 0.0,
-    "learning_rate": 2e-3, "batch_size": 16, "max_epochs": 150, "validate_every": 400,
+    "learning_rate": 2e-3, "batch_size": 16, "max_epochs": 180, "validate_every": 400,
 }  # fmt: skip
 PRESETS = {name: getattr(Config, name) for name in ("paper", "accent_fork", "laptop", "real_speech")}
 FINETUNING = {"accent_fork": {"crop_seconds": 1.0}}  # a preset's own values for fine-tuning

@@ -83,6 +83,7 @@ def hide_phones(model: AccentNet, table: pd.DataFrame, store: FeatureStore, phon
     return pd.DataFrame(rows).sort_values("loss", ascending=False, ignore_index=True)
 
 
+@torch.inference_mode()
 def explain(model: AccentNet, clip: Clips, accent: str = "") -> pd.DataFrame:
     """Which phones of a clip gave the answer: by how much its log-odds fall if a phone sounded as usual.
 
@@ -91,20 +92,14 @@ def explain(model: AccentNet, clip: Clips, accent: str = "") -> pd.DataFrame:
     model's. Returns a row for each phone heard, strongest reason first: ``accent``, ``phone``, ``ipa``,
     ``seconds``, ``reason`` (nats; below 0, the phone speaks against the answer).
     Raises InputError if the clip is unreadable, or if the model does not pool by phones."""
-    if not isinstance(model.pooling, PhonePooling):
-        raise InputError(f"explain needs pooling_method Phones; this model has {model.config.pooling_method}")
+    config, pooling, count = model.config, model.pooling, len(model.phones)
+    if not isinstance(pooling, PhonePooling):
+        raise InputError(f"explain needs pooling_method Phones; this model has {config.pooling_method}")
     if accent and accent not in model.labels:
         raise InputError(f"the model does not know {accent!r}; it knows {', '.join(model.labels)}")
     ((clip_id, clip),) = as_clips(clip)
-    return log_mel_reasons(model, clip_log_mel(clip_id, clip, model.config), accent)
-
-
-@torch.inference_mode()
-def log_mel_reasons(model: AccentNet, log_mels: np.ndarray, accent: str = "") -> pd.DataFrame:
-    """:func:`explain` for log-mels ``(frames, mels)`` before normalisation."""
-    config, count = model.config, len(model.phones)
-    pooling: PhonePooling = model.pooling  # type: ignore[assignment]  # explain checks it
-    windows, _ = cut_clips([normalise(log_mels, config.normalization)], config)
+    log_mels = normalise(clip_log_mel(clip_id, clip, config), config.normalization)
+    windows, _ = cut_clips([log_mels], config)
     device = next(model.parameters()).device
     logits, shares = torch.zeros(count + 1, len(model.labels)), torch.zeros(count)
     with evaluating(model):

@@ -13,7 +13,7 @@ from ..corpora.table import read_corpus, synthetic
 from ..features.store import clip_ids
 from ..training.processes import world_size
 
-DRAWS, MOST_EPOCHS = 60_000, 200  # clips that a network for people learns from, if none were kept for tests
+DRAWS, MOST_EPOCHS = 70_000, 200  # clips that a network for people learns from, if none were kept for tests
 
 
 def choose(data: str | Path, *, phones: str | Path | None = None, max_epochs: int = 0) -> tuple[Config, str]:

@@ -169,13 +169,14 @@ def load_model(path: str | Path = SHIPPED) -> AccentNet:
 
 
 def _familiar(stored: Any, values: int, path: str | Path) -> Familiar:
-    tensors = stored if isinstance(stored, dict) and stored.keys() == set(Familiar._fields) else {}
-    if all(isinstance(x, torch.Tensor) and x.isfinite().all() for x in tensors.values()) and tensors:
-        components = len(tensors["variances"]) if tensors["variances"].ndim else 0
+    try:
+        familiar = Familiar(**stored)
+        components = len(familiar.variances)
         shapes = [(values,), (values,), (components, values), (components,), (), ()]
-        if [tuple(tensors[name].shape) for name in Familiar._fields] == shapes:
-            return Familiar(**tensors)
-    raise InputError(f"{path}: damaged (what is familiar to it cannot be used)")
+        assert [tuple(x.shape) for x in familiar] == shapes and all(x.isfinite().all() for x in familiar)
+    except (TypeError, AttributeError, AssertionError):
+        raise InputError(f"{path}: damaged (what is familiar to it cannot be used)") from None
+    return familiar
 
 
 def _calibration(stored: Any, path: str | Path) -> Calibration:

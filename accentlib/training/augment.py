@@ -7,7 +7,7 @@ import numpy as np
 from ..config import Config
 from ..features.log_mel import mel_edges, mel_filters
 
-ROOMS, NOISES = 1 / 2, 3 / 4  # shares of clips
+ROOMS, NOISES = 1 / 3, 1 / 2  # shares of clips
 
 
 def interpolate(rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -82,8 +82,8 @@ def noise(power: np.ndarray, decibels: float, colour: np.ndarray, config: Config
 
 
 def noise_and_rooms(log_mels: np.ndarray, rng: np.random.Generator, config: Config) -> np.ndarray:
-    """Log-mels ``(frames, mels)``, before normalisation, as if recorded elsewhere: one in two in a room
-    (RT60 0.15 to 0.8 s, 5 to 42 % of each frame's power kept), three in four with noise (5 to 40 dB SNR; its
+    """Log-mels ``(frames, mels)``, before normalisation, as if recorded elsewhere: one in three in a room
+    (RT60 0.15 to 0.8 s, 5 to 42 % of each frame's power kept), one in two with noise (5 to 40 dB SNR; its
     spectrum falls by 0 to 4.5 dB an octave, and is uneven)."""
     power = np.exp(2 * log_mels)  # they are logarithms of magnitudes
     if rng.random() < ROOMS:
