@@ -11,7 +11,7 @@ from ..corpora.phones import FramePhones, ipa
 from ..features.log_mel import normalise
 from ..features.store import FeatureStore, clip_ids
 from ..network.accent_net import AccentNet, evaluating
-from ..network.pooling import PhonePooling, Weights
+from ..network.pooling import Weights
 from .calibration import log_likelihood
 from .inference import Clips, as_clips, clip_log_mel, cut_clips, forward_log_mels, log_mel_attention
 
@@ -85,38 +85,36 @@ def hide_phones(model: AccentNet, table: pd.DataFrame, store: FeatureStore, phon
 
 @torch.inference_mode()
 def explain(model: AccentNet, clip: Clips, accent: str = "") -> pd.DataFrame:
-    """Which phones of a clip gave the answer: by how much its log-odds fall if a phone sounded as usual.
+    """Which phones of a clip gave the answer: by how much its log-odds fall if a phone is left out.
 
-    For each phone, its row of the pooled vector is replaced by the training speakers' mean for as much of the
-    phone. A clip is as in :func:`accentlib.infer`; ``accent`` is the answer to explain, by default the
-    model's. Returns a row for each phone heard, strongest reason first: ``accent``, ``phone``, ``ipa``,
-    ``seconds``, ``reason`` (nats; below 0, the phone speaks against the answer).
-    Raises InputError if the clip is unreadable, or if the model does not pool by phones."""
-    config, pooling, count = model.config, model.pooling, len(model.phones)
-    if not isinstance(pooling, PhonePooling):
-        raise InputError(f"explain needs pooling_method Phones; this model has {config.pooling_method}")
-    if accent and accent not in model.labels:
-        raise InputError(f"the model does not know {accent!r}; it knows {', '.join(model.labels)}")
+    A phone is where the network's phone layer hears it. To leave it out, its share of each step of the front
+    end's output is replaced by the mean of the other steps. A clip is as in :func:`accentlib.infer`;
+    ``accent`` is the answer to explain, by default the model's. Returns a row for each phone heard, strongest
+    reason first: ``accent``, ``phone``, ``ipa``, ``seconds``, ``reason`` (nats; below 0, the phone speaks
+    against the answer). Raises InputError if the clip is unreadable, or the model learned no phones."""
+    config, labels = model.config, model.labels
+    if not model.phones:
+        raise InputError("this model learned no phones (--phone_weight), so it cannot explain its answers")
+    if accent and accent not in labels:
+        raise InputError(f"the model does not know {accent!r}; it knows {', '.join(labels)}")
     ((clip_id, clip),) = as_clips(clip)
     log_mels = normalise(clip_log_mel(clip_id, clip, config), config.normalization)
     windows, _ = cut_clips([log_mels], config)
-    device = next(model.parameters()).device
-    logits, shares = torch.zeros(count + 1, len(model.labels)), torch.zeros(count)
+    logits, shares = torch.zeros(len(model.phones) + 1, len(labels)), torch.zeros(len(model.phones))
     with evaluating(model):
         for window in windows:
-            pooled, weights = model.pool(*model.encode(torch.from_numpy(window)[None].to(device)))
-            usual = pooling.usual_rows(weights.heads * weights.frames.shape[1])[0]  # (phones, values)
-            changed = pooled.repeat(count + 1, 1)  # (phones + 1, pooled); the last one stays
-            rows = changed[:-1, -usual.numel() :].view(count, *usual.shape)  # (phones, phones, values)
-            rows[range(count), range(count)] = usual
-            cosines = model.cosines(model.embed_pooled(changed))
-            logits += (model.am_softmax.scale * cosines).cpu()
-            shares += weights.heads[0].cpu() / len(windows)
+            encoded, steps = model.encode(torch.from_numpy(window)[None].to(next(model.parameters()).device))
+            heard = model.phone_layer(encoded).float().softmax(-1)[0].T  # (phones, steps)
+            means = (1 - heard) @ encoded[0].float() / (1 - heard).sum(1, keepdim=True)  # (phones, size)
+            without = encoded + heard.unsqueeze(-1) * (means.unsqueeze(1) - encoded)  # (phones, steps, size)
+            pooled, _ = model.pool(torch.cat([without, encoded]), steps.expand(len(without) + 1))
+            logits += (model.am_softmax.scale * model.cosines(model.embed_pooled(pooled))).cpu()
+            shares += heard.mean(1).cpu() / len(windows)
     scaled = logits / len(windows) ** (1 - model.calibration.window_gain) / model.calibration.temperature
-    answer = model.labels.index(accent) if accent else int(scaled[-1].argmax())
-    odds = scaled[:, answer] - scaled[:, [i for i in range(len(model.labels)) if i != answer]].logsumexp(1)
-    table = pd.DataFrame({"accent": model.labels[answer], "phone": model.phones, "ipa": ipa(model.phones)})
+    answer = labels.index(accent) if accent else int(scaled[-1].argmax())
+    odds = scaled[:, answer] - scaled[:, [i for i in range(len(labels)) if i != answer]].logsumexp(1)
+    table = pd.DataFrame({"accent": labels[answer], "phone": model.phones, "ipa": ipa(model.phones)})
     table["seconds"] = shares.numpy() * len(log_mels) * config.hop_seconds
     table["reason"] = (odds[-1] - odds[:-1]).numpy()
-    heard = table[table["seconds"] >= config.frames_a_step * config.hop_seconds]
-    return heard.sort_values("reason", ascending=False, ignore_index=True)
+    table = table[table["seconds"] >= config.frames_a_step * config.hop_seconds]
+    return table.sort_values("reason", ascending=False, ignore_index=True)

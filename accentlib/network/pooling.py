@@ -137,17 +137,14 @@ class PhonePooling(nn.Module):
     """Attention with a head for each phone, which the phone layer tells where its phone is spoken.
 
     Pools to ``(batch, 2 * size + phones * values)``: mean and standard deviation over steps, then for each
-    phone a row: how a projection of its steps differs from the utterance's mean. It is shrunk as if
+    phone how a projection of its steps differs from the utterance's mean. The difference is shrunk as if
     ``softplus(prior)`` more steps of the phone were average, so that a phone that is not spoken gives 0."""
-
-    heard: Tensor
 
     def __init__(self, size: int, phones: int, values: int = 16):
         super().__init__()
         self.output_size = 2 * size + phones * values
         self.statistics, self.values = StatisticsPooling(size), nn.Linear(size, values, bias=False)
         self.prior = nn.Parameter(torch.tensor(1.0))
-        self.register_buffer("heard", torch.zeros(phones, values + 1))  # in training: differences, steps
 
     def forward(self, steps: Tensor, mask: Tensor, phones: Tensor) -> tuple[Tensor, Weights]:
         """``phones`` ``(batch, steps, phones)`` are the phones' probabilities in each step."""
@@ -155,20 +152,10 @@ class PhonePooling(nn.Module):
         shares = phones * mask.unsqueeze(-1)
         values = self.values(steps - whole[:, None, : steps.shape[2]])  # (batch, steps, values)
         spoken = shares.sum(1).unsqueeze(-1)  # (batch, phones, 1), steps
-        sums = shares.transpose(1, 2) @ values  # (batch, phones, values)
-        if self.training:
-            self.heard.lerp_(torch.cat([sums, spoken], dim=-1).detach().float().mean(0), 0.01)
-        rows = sums / (spoken + F.softplus(self.prior))  # (batch, phones, values)
+        rows = shares.transpose(1, 2) @ values / (spoken + F.softplus(self.prior))  # (batch, phones, values)
         weights = shares / spoken.transpose(1, 2).clamp(min=1e-6)
         heads = spoken.squeeze(-1) / mask.sum(1, keepdim=True)  # (batch, phones), share of the utterance
         return torch.cat([whole, rows.flatten(1)], dim=1), Weights(weights, heads)
-
-    def usual_rows(self, spoken: Tensor) -> Tensor:
-        """The rows ``(batch, phones, values)`` of the training speakers' mean, where each phone is spoken for
-        ``spoken`` ``(batch, phones)`` steps."""
-        usual = self.heard[:, :-1] / self.heard[:, -1:].clamp(min=1e-6)
-        spoken = spoken.unsqueeze(-1)
-        return usual * spoken / (spoken + F.softplus(self.prior))
 
 
 def dropped_heads(scores: Tensor, head_drop: float) -> Tensor:
