@@ -193,3 +193,15 @@ def test_the_most_and_the_least_attended_phones_are_shown_once():
     assert len(plots.plot_phone_attention(table, most=5).patches) == 6
     table["phone"] = ["aI", "aI2", "r", "s", "t", "w"]  # the first two have the same name in IPA
     assert len(plots.plot_phone_attention(table, most=5).patches) == 6
+
+
+def test_reasons_are_bars_with_the_strongest_on_top_and_those_against_in_grey():
+    reasons = [0.5, 0.3, 0.1, 0.0, -0.2, -0.4]
+    table = pd.DataFrame({"accent": "dutch", "ipa": list("abcdef"), "seconds": 0.31, "reason": reasons})
+    ax = plots.plot_reasons(table, most=4)
+    assert [bar.get_width() for bar in ax.patches] == [-0.4, -0.2, 0.3, 0.5]  # from below
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["f  0.3 s", "e  0.3 s", "b  0.3 s", "a  0.3 s"]
+    colours = {bar.get_facecolor() for bar in ax.patches[:2]}, {bar.get_facecolor() for bar in ax.patches[2:]}
+    assert all(len(of) == 1 for of in colours) and colours[0] != colours[1]
+    assert "dutch" in ax.get_xlabel() and "nats" in ax.get_xlabel()
+    assert plots.plot_reasons(table, ax=ax) is ax
