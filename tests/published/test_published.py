@@ -356,7 +356,7 @@ def test_validation_runs_in_batches(tmp_path, corpus_dir, tiny, monkeypatch):
 
     trainer = Trainer(read_corpus(corpus_dir), tiny, tmp_path, progress=False)
     sizes = []
-    embed = AccentNet.embed
-    monkeypatch.setattr(AccentNet, "embed", lambda self, x, n: sizes.append(len(x)) or embed(self, x, n))
+    encode = AccentNet.encode
+    monkeypatch.setattr(AccentNet, "encode", lambda self, x, n: sizes.append(len(x)) or encode(self, x, n))
     trainer.validation.measure(trainer.evaluated.eval())
     assert sizes == [9]

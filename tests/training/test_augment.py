@@ -80,11 +80,11 @@ def test_a_room_on_log_mels_is_a_room_on_the_wave(waves, kept, rt60):
 def test_noise_and_rooms_leave_a_share_of_clips_as_they_are_and_never_change_the_clip(waves):
     log_mels = wave_log_mel(waves[0], CONFIG)
     before, changed = log_mels.copy(), []
-    for seed in range(400):
+    for seed in range(1500):
         other = noise_and_rooms(log_mels, np.random.default_rng(seed), CONFIG)
         assert other.shape == log_mels.shape and other.dtype == np.float32 and np.isfinite(other).all()
         changed.append(np.abs(other - log_mels).max() > 1e-3)
-    assert 1 - np.mean(changed) == pytest.approx(1 / 2 * 2 / 3, abs=0.06)
+    assert 1 - np.mean(changed) == pytest.approx(1 / 2 * 2 / 3, abs=0.04)
     np.testing.assert_array_equal(log_mels, before)
     again = [noise_and_rooms(log_mels, np.random.default_rng(7), CONFIG) for _ in range(2)]
     np.testing.assert_array_equal(*again)
