@@ -23,7 +23,7 @@ from ..network.pooling import StatisticsPooling, Weights
 
 Clip: TypeAlias = str | os.PathLike | bytes | BinaryIO | tuple[np.ndarray | torch.Tensor, int]  # wave and Hz
 Clips: TypeAlias = Clip | Iterable[Clip] | pd.DataFrame
-UNLIKE = "unlike anything known"  # instead of an accent, and of a probability
+UNLIKE = "unlike anything I know"  # instead of an accent, and of a probability
 CHUNK = 512  # clips whose features are in memory at once
 
 
@@ -204,7 +204,7 @@ def predict(model: AccentNet, clips: Clips) -> pd.DataFrame:
     """A table with path, accent, probability and nearest accent of clips (see :func:`infer`).
 
     A calibrated model (:func:`accentlib.calibrate`) predicts "unsure" at probabilities where it is too often
-    wrong, and if it knows its training material, "unlike anything known", without a probability, to what is
+    wrong, and if it knows its training material, "unlike anything I know", without a probability, to what is
     far from that; ``nearest`` is always the most probable accent. If a table has ids other than its paths,
     they are a first column ``id``. Raises InputError with one line for each unreadable clip."""
     answers = _infer_all(model, clips)

@@ -35,7 +35,7 @@ class Familiar(NamedTuple):
     components: Tensor  # (components, values), of scaled points
     variances: Tensor  # (components,)
     noise: Tensor  # (), variance beside the components
-    limit: Tensor  # (), a larger distance is unlike anything known
+    limit: Tensor  # (), a larger distance is unlike anything I know
 
     def distances(self, points: Tensor) -> Tensor:
         """Mahalanobis distance of points ``(windows, values)``, squared, a value: 1 is usual."""

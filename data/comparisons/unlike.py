@@ -1,4 +1,4 @@
-"""What a cross-validation's networks call unlike anything known: recordings of people, other voices, music, noise.
+"""What a cross-validation's networks call unlike anything I know: recordings of people, other voices, music, noise.
 
     python data/comparisons/unlike.py RUN [RUN ...] --data CORPUS --voices OTHER [OTHER ...]
 
