@@ -105,7 +105,8 @@ def explain(model: AccentNet, clip: Clips, accent: str = "") -> pd.DataFrame:
         for window in windows:
             encoded, steps = model.encode(torch.from_numpy(window)[None].to(next(model.parameters()).device))
             heard = model.phone_layer(encoded).float().softmax(-1)[0].T  # (phones, steps)
-            means = (1 - heard) @ encoded[0].float() / (1 - heard).sum(1, keepdim=True)  # (phones, size)
+            rest = (1 - heard).clamp(min=1e-6)  # a phone may fill all steps
+            means = rest @ encoded[0].float() / rest.sum(1, keepdim=True)  # (phones, size)
             without = encoded + heard.unsqueeze(-1) * (means.unsqueeze(1) - encoded)  # (phones, steps, size)
             pooled, _ = model.pool(torch.cat([without, encoded]), steps.expand(len(without) + 1))
             logits += (model.am_softmax.scale * model.cosines(model.embed_pooled(pooled))).cpu()

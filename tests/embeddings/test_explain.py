@@ -176,3 +176,11 @@ def test_explain_refuses_what_it_cannot_explain(knows_phones, tiny):
         explain(knows_phones, clip, "x")
     with pytest.raises(InputError, match="learned no phones"):
         explain(AccentNet(tiny, ["a", "b"]).eval(), clip)
+
+
+def test_a_phone_that_fills_a_clip_has_a_finite_reason(knows_phones):
+    torch.nn.init.constant_(knows_phones.phone_layer.bias, 0)
+    with torch.no_grad():
+        knows_phones.phone_layer.bias[1] = 1e4
+    found = explain(knows_phones, (tone(300, 1.0), RATE))
+    assert found["phone"].tolist() == ["S"] and np.isfinite(found["reason"]).all()
