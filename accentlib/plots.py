@@ -105,23 +105,6 @@ def plot_confusion(truth: Sequence[str], predicted: Sequence[str], labels: Seque
     return ax
 
 
-def plot_reliability(before: pd.DataFrame, after: pd.DataFrame | None = None, *,
-                     ax: Axes | None = None) -> Axes:  # fmt: skip
-    """Accuracy over predicted probability: a point a bin, its area the clips in it.
-    Both tables are those of ``embeddings.metrics.reliability``, before and after calibration."""
-    ax = ax or plt.subplots(figsize=(4.2, 4.2))[1]
-    ax.plot([0, 1], [0, 1], color="0.5", ls=":", lw=1, label="ideal")
-    for table, name, colour in ((before, "before", COLOURS[1]), (after, "after", COLOURS[0])):
-        if table is not None:
-            areas = 20 + 400 * table["clips"] / table["clips"].sum()
-            ax.plot(table["probability"], table["right"], color=colour, lw=1, label=f"{name} calibration")
-            ax.scatter(table["probability"], table["right"], s=areas, color=colour, alpha=0.7)
-    ax.set(xlabel="probability of the prediction", ylabel="share of correct predictions")
-    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    ax.legend(frameon=False, loc="upper left")
-    return ax
-
-
 def label_phones(phones: pd.DataFrame, ax: Axes) -> Axes:
     """Write the phones of a clip (rows of a phone table) in IPA above a plot over time, with their starts."""
     named = phones[["start", "end"]].assign(phone=ipa(list(phones["phone"])))

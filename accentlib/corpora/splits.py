@@ -168,23 +168,3 @@ def two_texts(table: pd.DataFrame) -> pd.Series:
     """A group, ``1`` or ``2``, for each clip of a corpus that names its texts: half of the texts in each."""
     texts = sorted(set(table[text_column(table)]), key=lambda text: _draw(0, text))
     return table[text_column(table)].map({text: "12"[i % 2] for i, text in enumerate(texts)})
-
-
-def leave_one_group_out(table: pd.DataFrame, column: str, *, seed: int = 1234) -> Iterator[tuple]:
-    """Yield each value of ``column`` (a corpus, a text) with a table that tests it and never trains on it.
-
-    All speakers of this group alone are tested. Those of several groups keep their split (by default one from
-    the seed): test speakers are tested on this group, the others train or validate on the other groups.
-    Raises InputError if there is no such column, or if it has one value only."""
-    if column not in table:
-        raise InputError(f"the corpus has no column {column!r}; it has {', '.join(table.columns)}")
-    groups = sorted(set(table[column]))
-    if len(groups) < 2:
-        raise InputError(f"column {column!r} has one value only, {groups[0]!r}: nothing to leave out")
-    alone = table.groupby("speaker")[column].transform("nunique") == 1
-    splits = table["split"] if "split" in table else split_by_speaker(table, seed=seed)
-    for group in groups:
-        held_out = table[column] == group
-        split = splits.mask(alone, splits.replace("test", "train").mask(held_out, "test"))
-        used = held_out == (split == "test")
-        yield group, table[used].assign(split=split[used]).reset_index(drop=True)

@@ -104,12 +104,12 @@ def explain(model: AccentNet, clip: Clips, accent: str = "") -> pd.DataFrame:
     with evaluating(model):
         for window in windows:
             encoded, steps = model.encode(torch.from_numpy(window)[None].to(next(model.parameters()).device))
-            heard = model.phone_layer(encoded).float().softmax(-1)[0].T  # (phones, steps)
+            heard = model.hear(encoded)[0].T  # (phones, steps)
             rest = (1 - heard).clamp(min=1e-6)  # a phone may fill all steps
             means = rest @ encoded[0].float() / rest.sum(1, keepdim=True)  # (phones, size)
             without = encoded + heard.unsqueeze(-1) * (means.unsqueeze(1) - encoded)  # (phones, steps, size)
             pooled, _ = model.pool(torch.cat([without, encoded]), steps.expand(len(without) + 1))
-            logits += (model.am_softmax.scale * model.cosines(model.embed_pooled(pooled))).cpu()
+            logits += model.classify(model.embed_pooled(pooled)).cpu()
             shares += heard.mean(1).cpu() / len(windows)
     scaled = logits / len(windows) ** (1 - model.calibration.window_gain) / model.calibration.temperature
     answer = labels.index(accent) if accent else int(scaled[-1].argmax())

@@ -75,13 +75,13 @@ def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[
     """Embeddings ``(clips, embedding)``, logits ``(clips, accents)`` and distances to the training material
     ``(clips,)``: means over windows. Logits of n windows are multiplied by ``n ** window_gain``."""
     count, familiar = len(log_mels), model.familiar
-    embeddings = np.zeros((count, model.config.embedding_size), np.float32)
+    embeddings = np.zeros((count, model.size * model.config.embedding_size), np.float32)
     logits = np.zeros((count, len(model.labels)), np.float32)
     distances, windows = np.full(count, 0.0 if familiar else np.nan, np.float32), np.zeros(count)
     for own, vectors, points in window_outputs(model, log_mels):
         np.add.at(windows, own, 1)
         np.add.at(embeddings, own, vectors.cpu().numpy())
-        np.add.at(logits, own, (model.am_softmax.scale * model.cosines(vectors)).cpu().numpy())
+        np.add.at(logits, own, model.classify(vectors).cpu().numpy())
         if familiar:
             np.add.at(distances, own, familiar.distances(points.cpu()).numpy())
     shares = windows[:, None] ** (1 - model.calibration.window_gain)

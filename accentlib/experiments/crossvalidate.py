@@ -18,15 +18,17 @@ from ..embeddings.calibration import cut_clips, softmax
 from ..embeddings.inference import forward_log_mels
 from ..features.store import clip_ids, prepare
 from ..files import replacing, write_table
-from ..network.checkpoint import save_checkpoint
+from ..network.accent_net import AccentNet
+from ..network.checkpoint import load_model, save_checkpoint
+from ..network.ensemble import Ensemble
 from .baselines import INTERVALS, NATIVE_EAR, classical_predictions, tested_on, worse_than
 from .grid import Grid
 from .native_ear import can_hear, native_ear, profiles
 from .recipe import phones_for
-from .run import best_model, warnings_of
+from .run import best_model, fit_answers, warnings_of
 
 KEPT = ["id", "path", "speaker", "accent", "text_part", "known_text"]  # columns of predictions.csv, if there
-NETWORK = "network"  # among the methods of predictions.csv; the others are simple baselines
+NETWORK, ENSEMBLE = "network", "ensemble"  # methods of predictions.csv; the others are simple baselines
 
 
 def cross_validate(data: str | Path, config: Config, out_dir: str | Path, *, folds: int = 5,
@@ -42,8 +44,11 @@ def cross_validate(data: str | Path, config: Config, out_dir: str | Path, *, fol
     phones
         Table of phones; by default ``phones.csv`` beside the manifest, or else those that
         :func:`accentlib.find_phones` recognises. It knows nothing of accents, so one table fits all folds.
+    seeds
+        Several make an :class:`accentlib.network.ensemble.Ensemble`, too, which is tested beside its networks.
     final : bool
-        Also train ``final/model.pt``, the model to use: one in eight speakers validate, all others train.
+        Also train ``final/model.pt``, the model to use (of several seeds, their ensemble): one in eight
+        speakers validate, all others train.
     by_text : bool
         Test the unseen speakers on unseen texts as well: two networks a fold, each trained on half of the
         texts and tested on the other half. If there is one text only, or none is named, its halves are texts
@@ -66,11 +71,8 @@ def cross_validate(data: str | Path, config: Config, out_dir: str | Path, *, fol
         corpus = corpus.assign(text_part=two_texts(corpus))
     grid = _Folds(corpus, known, folds, out_dir, data, config, progress)
     predictions = pd.concat([grid.test(fold, seeds) for fold in tested], ignore_index=True)
-    folder = grid.out_dir / "final"
-    if final and not (folder / "model.pt").is_file():
-        table = grid.corpus.assign(split=np.where(validation_rows(grid.corpus), "validation", "train"))
-        model = best_model(grid.train(table, grid.config.replace(seed=seeds[0]), folder, known))
-        save_checkpoint(folder / "model.pt", model.cpu())  # without what only training needs
+    if final and not (file := grid.out_dir / "final" / "model.pt").is_file():
+        save_checkpoint(file, grid.final(seeds, file.parent))  # without what only training needs
     write_table(grid.out_dir / "predictions.csv", predictions)
     figures = figures_of(predictions)
     with replacing(grid.out_dir / "crossvalidation.json") as temporary:
@@ -102,24 +104,52 @@ class _Folds(Grid):
         for folder, table in tables.items():
             table, network = table.assign(known_text=known_texts(table)), self.train_and_predict
             cells += [self.cell(folder / f"seed{x}.csv", {}, network, table, x, folder) for x in seeds]
+            if len(seeds) > 1:
+                file = folder / f"ensemble{'-'.join(map(str, seeds))}.csv"
+                cells.append(self.cell(file, {}, self.predict_together, table, seeds, folder))
             cells.append(self.cell(folder / "baselines.csv", {}, self.predict_simply, table).assign(seed=0))
         return pd.concat(cells).assign(fold=fold)
 
+    def network(self, table: pd.DataFrame, seed: int, folder: Path) -> AccentNet:
+        """The best network of a training with this seed."""
+        config = self.config.replace(seed=seed)
+        return best_model(self.train(table, config, folder / f"seed{seed}", self.phones))
+
+    def together(self, table: pd.DataFrame, seeds: Sequence[int], folder: Path) -> Ensemble:
+        """The ensemble of trained networks."""
+        model = Ensemble([load_model(folder / f"seed{seed}" / "best.pt") for seed in seeds]).eval()
+        fit_answers(model, table, self.store)
+        return model
+
+    def final(self, seeds: Sequence[int], folder: Path) -> AccentNet:
+        """A network or an ensemble that all speakers train, but one in eight, who validate."""
+        split = np.where(validation_rows(self.corpus), "validation", "train")
+        networks = [self.network(table := self.corpus.assign(split=split), seed, folder) for seed in seeds]
+        return (networks[0] if len(networks) == 1 else self.together(table, seeds, folder)).cpu()
+
     def train_and_predict(self, table: pd.DataFrame, seed: int, folder: Path) -> pd.DataFrame:
-        trainer = self.train(table, self.config.replace(seed=seed), folder / f"seed{seed}", self.phones)
-        model, test = best_model(trainer), select(table, "test")
+        return self.predict(self.network(table, seed, folder), table, method=NETWORK, seed=seed)
+
+    def predict_together(self, table: pd.DataFrame, seeds: Sequence[int], folder: Path) -> pd.DataFrame:
+        model = self.together(table, seeds, folder)
+        save_checkpoint(folder / "ensemble.pt", model)
+        return self.predict(model, table, method=ENSEMBLE, seed=0)
+
+    def predict(self, model: AccentNet, table: pd.DataFrame, **columns) -> pd.DataFrame:
+        """A row for each test clip and each whole recording, with these columns beside."""
+        test = select(table, "test")
         log_mels, rows = [self.store[clip] for clip in clip_ids(test)], test[[x for x in KEPT if x in test]]
         clips, of_recording = cut_clips(log_mels, self.config)
         parts = []
         for unit, x, own in (("clip", clips, rows.iloc[of_recording]), ("recording", log_mels, rows)):
             _, logits, _ = forward_log_mels(model, x)
             predicted = np.array(model.labels)[logits.argmax(axis=1)]
-            part = own.reset_index(drop=True).assign(method=NETWORK, predicted=predicted)
+            part = own.reset_index(drop=True).assign(predicted=predicted, **columns)
             for kind, temperature in (("raw", 1.0), ("p", model.calibration.temperature)):
                 probabilities = softmax(logits, temperature)
                 part[[f"{kind}:{label}" for label in model.labels]] = probabilities.round(5)
             unsure = probabilities.max(axis=1) < model.calibration.unsure_below
-            parts.append(part.assign(unsure=unsure, unit=unit, seed=seed))
+            parts.append(part.assign(unsure=unsure, unit=unit))
         return pd.concat(parts)
 
     def predict_simply(self, table: pd.DataFrame) -> pd.DataFrame:
@@ -154,7 +184,7 @@ def by_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
 
 def figures_of(predictions: pd.DataFrame) -> dict:
     """Figures of a cross-validation, by clip and by speaker: means over seeds of each method, with 95 %
-    intervals over speakers; calibration errors of the network, and its share of unsure clips."""
+    intervals over speakers; calibration errors of the network, or ensemble, and its share of unsure clips."""
     labels = sorted(set(predictions["accent"]))
     speakers = predictions.drop_duplicates(["speaker", "accent"])
     figures: dict = {"speakers": speakers["speaker"].nunique(), "accents": len(labels)}
@@ -173,7 +203,7 @@ def figures_of(predictions: pd.DataFrame) -> dict:
                 interval = [*metrics.speaker_interval(truth, predicted, own)]
                 figures[unit][method] = means | {"interval": interval, "seeds": len(tables)}
     figures["worse_than_baseline"] = any(_worse(figures).values())
-    figures["calibration"], network = {}, predictions[predictions["method"] == NETWORK]
+    figures["calibration"], network = {}, predictions[predictions["method"] == _best(figures)]
     for unit, rows in network.groupby("unit"):
         truth = rows["accent"].map(labels.index).to_numpy()
         both = (rows[[f"{kind}:{x}" for x in labels]].to_numpy() for kind in ("raw", "p"))
@@ -186,12 +216,18 @@ def figures_of(predictions: pd.DataFrame) -> dict:
     return figures
 
 
+def _best(figures: dict) -> str:
+    """The ensemble, where there is one, else the network."""
+    return ENSEMBLE if ENSEMBLE in figures["speaker"] else NETWORK
+
+
 def _worse(figures: dict) -> dict[str, str]:
-    """:func:`worse_than` of the network by unit."""
+    """:func:`worse_than` of :func:`_best`, by unit."""
     worse = {}
     for unit in ("clip", "speaker"):
         accuracies = {name: x["balanced_accuracy"] for name, x in figures[unit].items()}
-        worse[unit] = worse_than(accuracies.pop(NETWORK), accuracies)
+        ours = {name: accuracies.pop(name) for name in (NETWORK, ENSEMBLE) if name in accuracies}
+        worse[unit] = worse_than(ours[_best(figures)], accuracies)
     return worse
 
 

@@ -18,7 +18,7 @@ from ..embeddings.evaluate import check_accents, evaluate_table
 from ..embeddings.familiarity import fit_familiar
 from ..embeddings.inference import Answers, attention, infer
 from ..embeddings.metrics import classification_metrics, neighbour_metrics, percent_interval
-from ..features.store import clip_ids, open_store
+from ..features.store import FeatureStore, clip_ids, open_store
 from ..files import replacing
 from ..network.accent_net import AccentNet
 from ..network.checkpoint import known_clips, load_model, save_calibrated
@@ -73,17 +73,21 @@ def run(data: str | Path, config: Config, out_dir: str | Path, *, phones: str | 
 
 
 def best_model(trainer: Trainer) -> AccentNet:
-    """The best model of a training, calibrated on its validation split and told what is familiar to it, as is
-    its checkpoint."""
-    path, store = trainer.out_dir / "best.pt", trainer.store
+    """The best model of a training, its answers fitted, as are those of its checkpoint."""
+    path = trainer.out_dir / "best.pt"
     model = load_model(path).to(trainer.device)
-    train = select(trainer.table, "train").sample(frac=1, random_state=0).head(1000)
-    enough = np.searchsorted(np.cumsum([len(store[clip]) for clip in clip_ids(train)]), FAMILIAR)
-    validation = _as_trained(store, select(trainer.table, "validation"), model.config)
-    calibrate(model, *validation)
-    fit_familiar(model, _as_trained(store, train.head(enough + 1), model.config)[0], validation[0])
+    fit_answers(model, trainer.table, trainer.store)
     save_calibrated(path, model)
     return model
+
+
+def fit_answers(model: AccentNet, table: pd.DataFrame, store: FeatureStore) -> None:
+    """Calibrate a model on the validation split that it was trained with, and tell it what is familiar to it."""
+    train = select(table, "train").sample(frac=1, random_state=0).head(1000)
+    enough = np.searchsorted(np.cumsum([len(store[clip]) for clip in clip_ids(train)]), FAMILIAR)
+    validation = _as_trained(store, select(table, "validation"), model.config)
+    calibrate(model, *validation)
+    fit_familiar(model, _as_trained(store, train.head(enough + 1), model.config)[0], validation[0])
 
 
 def _as_trained(store, table: pd.DataFrame, config: Config) -> tuple[list[np.ndarray], list[str]]:

@@ -58,6 +58,8 @@ class AccentNet(nn.Module):
     phones : sequence of str
         Phones that the front end learns as a second task; often none."""
 
+    size = 1  # networks in it; :class:`accentlib.network.ensemble.Ensemble` has several
+
     def __init__(self, config: Config, labels: list[str], phones: Sequence[str] = ()):
         super().__init__()
         self.config, self.labels, self.phones = config, list(labels), list(phones)
@@ -88,8 +90,13 @@ class AccentNet(nn.Module):
         given = [encoded.float(), frame_mask(steps, encoded.shape[1])]
         if self.config.pooling_method == "Phones":
             # detached: the accent's gradient must not change what counts as which phone
-            given.append(self.phone_layer(encoded).detach().float().softmax(-1))
+            given.append(self.hear(encoded).detach())
         return self.pooling(*given)
+
+    def hear(self, encoded: Tensor) -> Tensor:
+        """Phone probabilities ``(batch, steps, phones)`` from the front end's output, of a model that learned
+        phones."""
+        return self.phone_layer(encoded).float().softmax(dim=-1)
 
     def embed_pooled(self, pooled: Tensor) -> Tensor:
         """The embedding ``(batch, embedding)`` of a pooled vector ``(batch, pooled)``."""
@@ -112,8 +119,12 @@ class AccentNet(nn.Module):
         """Cosines between embeddings and accents, ``(batch, accents)``."""
         return self.am_softmax.cosines(self.fc3(self._drop(embedding)))
 
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Logits (scaled cosines) of embeddings, ``(batch, accents)``, without a margin."""
+        return self.config.scale * self.cosines(embedding)
+
     def logits(self, log_mels: Tensor, lengths: Lengths = None) -> Tensor:
-        """Scaled cosines ``(batch, accents)``, without a margin."""
+        """As :meth:`classify`, of log-mels."""
         return self(log_mels, lengths)[0]
 
     def forward(self, log_mels: Tensor, lengths: Lengths = None, targets: Tensor | None = None, *,
@@ -135,7 +146,7 @@ class AccentNet(nn.Module):
 
     def phone_probabilities(self, log_mels: Tensor, lengths: Lengths = None) -> Tensor:
         """Phone probabilities ``(batch, steps, phones)`` of a model that learned phones."""
-        return self.phone_layer(self.encode(log_mels, lengths)[0]).float().softmax(dim=-1)
+        return self.hear(self.encode(log_mels, lengths)[0])
 
 
 @contextmanager

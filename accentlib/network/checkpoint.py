@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from ..config import Config, InputError, reason
 from ..files import fingerprint, is_file, replacing
 from .accent_net import AccentNet, Calibration, Familiar
+from .ensemble import Ensemble
 
 RANGES = {"temperature": (1e-3, 1e3), "window_gain": (0, 1), "unsure_below": (0, 1)}  # of a Calibration
 MODELS = Path(str(resources.files("accentlib"))) / "models"
@@ -158,19 +159,21 @@ def load_model(path: str | Path = SHIPPED) -> AccentNet:
     if (published := _published(content, path, training=False)) is not None:
         return published
     content = _check_format(content, path)
-    model = empty_model(Config.from_dict(content["config"]), content["labels"], content["phones"])
+    settings = Config.from_dict(content["config"]), content["labels"], content["phones"]
+    of_ensemble = {name.split(".")[1] for name in content["model"] if name.startswith("networks.")}
+    model = Ensemble([empty_model(*settings) for _ in of_ensemble]) if of_ensemble else empty_model(*settings)
     load_weights(model, content["model"], name=str(path))
     if "calibration" in content:  # early ones have none
         model.calibration = _calibration(content["calibration"], path)
     if content.get("familiar") is not None:  # early ones have none
-        model.familiar = _familiar(content["familiar"], 2 * model.config.encoder_size, path)
+        model.familiar = _familiar(content["familiar"], 2 * model.size * model.config.encoder_size, path)
     model.trained_on = trained_on(content)
     return model.eval()
 
 
 def _familiar(stored: Any, values: int, path: str | Path) -> Familiar:
     try:
-        familiar = Familiar(**stored)
+        familiar = Familiar(**{name: x.float() for name, x in stored.items()})
         components = len(familiar.variances)
         shapes = [(values,), (values,), (components, values), (components,), (), ()]
         assert [tuple(x.shape) for x in familiar] == shapes and all(x.isfinite().all() for x in familiar)

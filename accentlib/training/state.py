@@ -20,6 +20,7 @@ from ..features.store import clip_ids, prepare
 from ..files import fingerprint
 from ..network.accent_net import AccentNet
 from ..network.checkpoint import load_model, load_weights, read_training, save_checkpoint, trained_on
+from ..network.ensemble import Ensemble
 from .processes import gather, parallel, rank
 from .schedule import averaging, make_optimizer
 from .validation import Validation
@@ -143,14 +144,14 @@ class Trainer:
     def resume(self, path: str | Path) -> None:
         """Continue from a checkpoint, also a published one, of a run with the same model and accents."""
         content = read_training(path)
+        state, before = content["training"], Config.from_dict(content["config"])
+        if state is None:
+            raise InputError(f"{path}: holds a model only, no training to resume")
         if content["labels"] != self.model.labels:
             theirs, ours = (shown(", ".join(labels)) for labels in (content["labels"], self.model.labels))
             hint = "accentlib finetune --checkpoint trains it on others"
             raise InputError(f"{path}: trained on the accents {theirs}; the corpus has {ours}; {hint}")
         self._load(self.evaluated, content["model"], trained_on(content), path)
-        state, before = content["training"], Config.from_dict(content["config"])
-        if state is None:
-            raise InputError(f"{path}: holds a model only, no training to resume")
         self.model.load_state_dict(state["model"])
         if self.averaged is not None and state["averaged"]:  # else averaging begins here
             self.averaged.load_state_dict(state["averaged"])
@@ -170,12 +171,14 @@ class Trainer:
         self.log(f"{path}: goes on at epoch {self.epoch + 1}, update {self.step}, with its {taken}{best}")
 
     def start_from(self, path: str | Path) -> None:
-        """Fine-tune: take the weights of a checkpoint, except those of its accents and of other phones."""
-        other = load_model(path)
+        """Fine-tune: take the weights of a checkpoint (of an ensemble, those of its first network), except those
+        of its accents and of other phones."""
+        loaded = load_model(path)
+        other = loaded.networks[0] if isinstance(loaded, Ensemble) else loaded
         own = ("am_softmax",) if other.phones == self.model.phones else ("am_softmax", "phone_layer")
         weights = {name: x for name, x in other.state_dict().items() if not name.startswith(own)}
         weights |= {name: x for name, x in self.model.state_dict().items() if name.startswith(own)}
-        self._load(self.model, weights, other.trained_on, path)
+        self._load(self.model, weights, loaded.trained_on, path)
         self.from_random = False
 
     def _load(self, model: AccentNet, weights: dict, clips: frozenset[int] | None, path: str | Path) -> None:

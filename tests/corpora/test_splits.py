@@ -6,7 +6,6 @@ import pytest
 
 from accentlib.config import InputError
 from accentlib.corpora.splits import (
-    leave_one_group_out,
     shared_texts,
     split_by_speaker,
     two_texts,
@@ -149,34 +148,6 @@ def test_moving_speakers_with_several_accents_leaves_every_accent_in_every_split
 def test_too_few_speakers_are_refused_by_name():
     with pytest.raises(InputError, match="here: accent 'y' has 2 speakers; .* at least 3 of each"):
         split_by_speaker(people(x=5, y=2), name="here")
-
-
-def test_a_corpus_left_out_is_tested_whole():
-    table = pd.concat([people(x=8, y=8).assign(corpus=c) for c in ("home", "away")], ignore_index=True)
-    table["speaker"] = table["corpus"] + table["speaker"]
-    folds = dict(leave_one_group_out(table, "corpus"))
-    assert list(folds) == ["away", "home"]
-    for group, fold in folds.items():
-        assert len(fold) == len(table)  # nobody speaks in both: nothing is lost
-        assert set(fold.loc[fold["split"] == "test", "corpus"]) == {group}
-        assert group not in set(fold.loc[fold["split"] != "test", "corpus"])
-        assert set(fold["split"]) == {"train", "validation", "test"}
-
-
-def test_a_text_left_out_is_tested_on_speakers_who_did_not_train():
-    table = people(x=10, y=10).rename(columns={"clip": "text"}).astype({"text": str})
-    for text, fold in leave_one_group_out(table, "text"):
-        test, rest = fold[fold["split"] == "test"], fold[fold["split"] != "test"]
-        assert set(test["text"]) == {text} and text not in set(rest["text"])
-        assert not set(test["speaker"]) & set(rest["speaker"])
-        assert set(test["accent"]) == set(rest["accent"]) == {"x", "y"}
-
-
-def test_leaving_out_needs_a_column_with_two_values():
-    with pytest.raises(InputError, match="no column 'text'; it has accent, speaker"):
-        next(leave_one_group_out(people(x=3, y=3), "text"))
-    with pytest.raises(InputError, match="one value only"):
-        next(leave_one_group_out(people(x=3, y=3).assign(text="same"), "text"))
 
 
 def read_by(readers: dict[str, str]) -> pd.DataFrame:

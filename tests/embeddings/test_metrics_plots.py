@@ -157,17 +157,6 @@ def test_nearly_parallel_embeddings_keep_their_order():
     assert (ours.argmax(axis=1) == exact.argmax(axis=1)).all()
 
 
-def test_the_reliability_plot_has_a_point_an_interval():
-    before = pd.DataFrame({"probability": [0.3, 0.9], "right": [0.2, 0.5], "clips": [10, 30]})
-    after = pd.DataFrame({"probability": [0.45], "right": [0.44], "clips": [40]})
-    ax = plots.plot_reliability(before, after)
-    assert [len(c.get_offsets()) for c in ax.collections] == [2, 1]
-    np.testing.assert_allclose(ax.collections[0].get_offsets(), [[0.3, 0.2], [0.9, 0.5]])
-    texts = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert texts == ["ideal", "before calibration", "after calibration"]
-    assert len(plots.plot_reliability(before).collections) == 1
-
-
 def test_phones_are_written_over_a_spectrogram_where_they_are_spoken():
     ax = plots.plot_log_mel(np.random.default_rng(0).normal(size=(50, 80)))
     spans = pd.DataFrame({"start": [0.0, 0.2], "end": [0.2, 0.3], "phone": ["D", "a#"]})

@@ -393,9 +393,20 @@ def test_cross_validation_from_the_command_line(tmp_path, capsys):
     assert content["training"] is None and content["calibration"]["temperature"] != 1
     for fold in (0, 1):
         assert load_model(tmp_path / "cv" / f"fold{fold}" / "seed1" / "best.pt").calibration.temperature != 1
-    assert set(figures["speaker"]) == {"network"} | {
+    assert set(figures["speaker"]) == {"network", "ensemble"} | {
         f"{a}_{b}" for a in ("svm", "logistic_regression") for b in ("mfcc", "log_mel")
     }
+    ensemble = predictions[predictions["method"] == "ensemble"]
+    assert len(ensemble) == len(predictions[predictions["method"] == "network"]) / 2
+    both = load_model(tmp_path / "cv" / "fold0" / "ensemble.pt")
+    for row in ensemble[(ensemble["unit"] == "recording") & (ensemble["fold"] == 0)][:3].itertuples():
+        alone = [infer(load_model(tmp_path / f"cv/fold0/seed{s}/best.pt"), row.path) for s in (1, 2)]
+        vectors = infer(both, row.path)
+        np.testing.assert_allclose(
+            vectors.embeddings, np.hstack([x.embeddings for x in alone]), rtol=1e-4, atol=1e-5
+        )
+        assert vectors.accents == [row.predicted]
+    assert len(load_model(tmp_path / "cv" / "final" / "model.pt").networks) == 2
     stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "cv").rglob("best.pt")}
     assert main([*argv, "--seeds", "1", "2"]) == 0  # nothing is trained again
     assert stamps == {p: p.stat().st_mtime_ns for p in (tmp_path / "cv").rglob("best.pt")}
