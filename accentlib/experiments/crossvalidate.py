@@ -45,7 +45,7 @@ def cross_validate(data: str | Path, config: Config, out_dir: str | Path, *, fol
         Table of phones; by default ``phones.csv`` beside the manifest, or else those that
         :func:`accentlib.find_phones` recognises. It knows nothing of accents, so one table fits all folds.
     seeds
-        Several make an :class:`accentlib.network.ensemble.Ensemble`, too, which is tested beside its networks.
+        Several make an :class:`accentlib.Ensemble`, too, which is tested beside its networks.
     final : bool
         Also train ``final/model.pt``, the model to use (of several seeds, their ensemble): one in eight
         speakers validate, all others train.

@@ -82,7 +82,7 @@ def best_model(trainer: Trainer) -> AccentNet:
 
 
 def fit_answers(model: AccentNet, table: pd.DataFrame, store: FeatureStore) -> None:
-    """Calibrate a model on the validation split that it was trained with, and tell it what is familiar to it."""
+    """Calibrate a model on the validation split of its training, and tell it what is familiar to it."""
     train = select(table, "train").sample(frac=1, random_state=0).head(1000)
     enough = np.searchsorted(np.cumsum([len(store[clip]) for clip in clip_ids(train)]), FAMILIAR)
     validation = _as_trained(store, select(table, "validation"), model.config)

@@ -35,12 +35,13 @@ class Ensemble(AccentNet):
 
     def _parts(self, joined: Tensor) -> list[tuple[AccentNet, Tensor]]:
         """Each network, and its part of the last dimension."""
-        return list(zip(self.networks, joined.chunk(self.size, dim=-1), strict=True))  # type: ignore[arg-type]
+        each: list[AccentNet] = list(self.networks)  # type: ignore[arg-type]
+        return list(zip(each, joined.chunk(self.size, dim=-1), strict=True))
 
     def encode(self, log_mels: Tensor, lengths: Lengths = None) -> tuple[Tensor, Tensor]:
         """As of one network, ``(batch, steps, networks * size)``."""
-        each: list[AccentNet] = list(self.networks)  # type: ignore[arg-type]
-        encoded, steps = zip(*(own.encode(log_mels, lengths) for own in each), strict=True)
+        outputs = [own.encode(log_mels, lengths) for own in self.networks]  # type: ignore[operator]
+        encoded, steps = zip(*outputs, strict=True)
         return torch.cat(encoded, dim=-1), steps[0]
 
     def pool(self, encoded: Tensor, steps: Tensor) -> tuple[Tensor, Weights]:
