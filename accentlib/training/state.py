@@ -171,8 +171,8 @@ class Trainer:
         self.log(f"{path}: goes on at epoch {self.epoch + 1}, update {self.step}, with its {taken}{best}")
 
     def start_from(self, path: str | Path) -> None:
-        """Fine-tune: take the weights of a checkpoint (an ensemble's first network), except those of its accents
-        and of other phones."""
+        """Fine-tune: take the weights of a checkpoint (of an ensemble, those of its first network), except
+        those of its accents and of other phones."""
         loaded = load_model(path)
         other = loaded.networks[0] if isinstance(loaded, Ensemble) else loaded
         own = ("am_softmax",) if other.phones == self.model.phones else ("am_softmax", "phone_layer")
