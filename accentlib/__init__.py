@@ -18,7 +18,7 @@ _HOMES = {
     "embeddings.inference": ("attention", "cosine_scores", "embed", "infer", "predict"),
     "embeddings.metrics": ("corpus_metrics", "equal_error_rate", "min_dcf", "neighbour_metrics"),
     "embeddings.calibration": ("calibrate",),
-    "embeddings.explain": ("attention_by_phone", "explain", "frame_attention", "hide_phones"),
+    "embeddings.explain": ("attention_by_phone", "explain", "frame_attention"),
     "experiments.baselines": ("baselines",),
     "experiments.run": ("evaluate", "run"),
     "experiments.compare": ("compare", "comparison_table", "eer_change"),

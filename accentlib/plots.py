@@ -137,9 +137,8 @@ def plot_reasons(table: pd.DataFrame, *, most: int = 8, ax: Axes | None = None) 
     ax.barh(range(len(shown)), shown["reason"], color=colours)  # several phones may have the same name in IPA
     ax.axvline(0, color="0.3", lw=1)
     names = [f"{phone}  {heard:.1f} s" for phone, heard in shown[["ipa", "seconds"]].itertuples(index=False)]
-    ax.set(yticks=range(len(shown)), yticklabels=names, ylabel="phone, and how much of it was heard")
-    falls = "fall of its log-odds (nats) if the phone is left out"
-    ax.set_xlabel(f"speaks for {table['accent'].iloc[0]}:\n{falls}")
+    ax.set(yticks=range(len(shown)), yticklabels=names, ylabel="phone, seconds heard")
+    ax.set_xlabel(f"fall of the log-odds of {table['accent'].iloc[0]}\nif the phone is left out (nats)")
     return ax
 
 

@@ -59,7 +59,7 @@ def titles() -> list[str]:
 @pytest.mark.parametrize("name", ["01", "02"])
 @pytest.mark.parametrize("changed", ["n_mels=40", "heads=4", "n_mels=20, heads=2, channels=32"])
 def test_i_change_the_configuration(name, changed, capsys):
-    slow = re.compile("attention_by_phone|hide_phones|label_phones")
+    slow = re.compile(r"attention_by_phone|explain\(|label_phones")
     code = "\n\n".join(cell for cell in code_of(name) if not slow.search(cell))
     scope: dict[str, Any] = {}
     exec(code.replace("Config.laptop(", f"Config.laptop({changed}, "), scope)

@@ -25,6 +25,7 @@ from .settings import Settings, log
 SHIPPED = {  # what is printed about the models of the package
     "real_speech": "names the most similar of nine first languages; it is often wrong, and no test of origin",
     "accents_mini": "trained on synthetic voices with exaggerated accents; it names one of six for any audio",
+    "accents_mini_phones": "as accents_mini; it learned phones as well",
 }
 Problems = dict[str, str]  # what is wrong with each clip that could not be used
 

@@ -1,6 +1,4 @@
-"""Which phones carry the accent: attention to phones, the cost of masking them, and reasons of an answer."""
-
-from collections.abc import Sequence
+"""Which phones carry the accent: attention to phones, and reasons of an answer."""
 
 import numpy as np
 import pandas as pd
@@ -12,8 +10,7 @@ from ..features.log_mel import normalise
 from ..features.store import FeatureStore, clip_ids
 from ..network.accent_net import AccentNet, evaluating
 from ..network.pooling import Weights
-from .calibration import log_likelihood
-from .inference import Clips, as_clips, clip_log_mel, cut_clips, forward_log_mels, log_mel_attention
+from .inference import Clips, as_clips, clip_log_mel, cut_clips, log_mel_attention
 
 
 def relative_attention(weights: Weights) -> np.ndarray:
@@ -47,40 +44,6 @@ def attention_by_phone(model: AccentNet, table: pd.DataFrame, store: FeatureStor
     means.insert(0, "phone", phones.names)
     means["seconds"] = counts * model.config.hop_seconds
     return means[counts > 0].sort_values("all", ascending=False, ignore_index=True)
-
-
-def hidden(log_mels: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """Replace masked frames ``(frames,)`` of log-mels ``(frames, mels)`` with the mean of the rest."""
-    if not frames.any() or frames.all():
-        return log_mels
-    return np.where(frames[:, None], log_mels[~frames].mean(axis=0, dtype=np.float32), log_mels)
-
-
-def hide_phones(model: AccentNet, table: pd.DataFrame, store: FeatureStore, phones: FramePhones,
-                names: Sequence[str], *, seed: int = 0) -> pd.DataFrame:  # fmt: skip
-    """Mask the named phones, one after the other, and measure how much the true accent's probability falls.
-
-    Returns a row for each phone that occurs, highest loss first: phone, ``clips`` with it, ``loss`` and
-    ``control``: mean fall of the true accent's log-probability in these clips, by the masks and by the same
-    masks shifted in time by random numbers of frames."""
-    rng = np.random.default_rng(seed)
-    truth = np.array([model.labels.index(accent) for accent in table["accent"]])
-    log_mels = [store[clip_id] for clip_id in clip_ids(table)]
-    spoken = [phones.frames(*clip) for clip in zip(clip_ids(table), map(len, log_mels), strict=True)]
-    temperature, rows = model.calibration.temperature, []
-    whole = log_likelihood(forward_log_mels(model, log_mels)[1] / temperature, truth)
-    for name in names:
-        masks = [numbers == phones.names.index(name) for numbers in spoken]
-        own = np.flatnonzero([mask.any() for mask in masks])
-        if not len(own):
-            continue
-        row = {"phone": name, "clips": len(own)}
-        shifted = {i: np.roll(masks[i], rng.integers(len(masks[i]))) for i in own}
-        for column, frames in (("loss", masks), ("control", shifted)):
-            _, logits, _ = forward_log_mels(model, [hidden(log_mels[i], frames[i]) for i in own])
-            row[column] = float((whole[own] - log_likelihood(logits / temperature, truth[own])).mean())
-        rows.append(row)
-    return pd.DataFrame(rows).sort_values("loss", ascending=False, ignore_index=True)
 
 
 @torch.inference_mode()

@@ -21,7 +21,7 @@ def choose(data: str | Path, *, phones: str | Path | None = None, max_epochs: in
     declares synthetic speech, ``language`` or ``locale`` what is spoken: by default people, and English."""
     table = read_corpus(data, split=False)
     if synthetic(table):
-        return Config.laptop(), "synthetic speech: preset laptop, without phones"
+        return Config.laptop(), "synthetic speech: preset laptop"
     epochs = max_epochs or min(MOST_EPOCHS, math.ceil(DRAWS / len(table)))
     changes: dict = {"max_epochs": epochs}
     file = Path(phones or phones_file(data))

@@ -21,7 +21,7 @@ from .ensemble import Ensemble
 RANGES = {"temperature": (1e-3, 1e3), "window_gain": (0, 1), "unsure_below": (0, 1)}  # of a Calibration
 MODELS = Path(str(resources.files("accentlib"))) / "models"
 SHIPPED = MODELS / "real_speech.pt"
-NAMED = {"real_speech": SHIPPED, "accents_mini": MODELS / "accents_mini.pt"}
+NAMED = {name: MODELS / f"{name}.pt" for name in ("real_speech", "accents_mini", "accents_mini_phones")}
 
 
 class _Undrawn(TorchFunctionMode):
@@ -152,8 +152,8 @@ def _load_plain(path: Path) -> dict[str, Any]:
 def load_model(path: str | Path = SHIPPED) -> AccentNet:
     """The model of a checkpoint, on the CPU and in evaluation mode.
     ``path`` is a ``.pt`` of a run, a published ``.chkpt``, or, where no file has that name, a model of the
-    package: ``real_speech`` (the default) or ``accents_mini``. Raises InputError if it is unreadable, or its
-    weights do not fit its configuration."""
+    package: ``real_speech`` (the default), ``accents_mini`` or ``accents_mini_phones``. Raises InputError if
+    it is unreadable, or its weights do not fit its configuration."""
     named = NAMED.get(str(path))
     content = _load_plain(named if named and not is_file(path) else Path(path))
     if (published := _published(content, path, training=False)) is not None:

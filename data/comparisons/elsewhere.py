@@ -4,20 +4,29 @@
 
 RUN is the ``--out_dir`` of ``accentlib crossvalidate``; several make up one cross-validation. White noise lies 20 dB below
 the recording's power. A room is an impulse and a tail of noise of the same energy, 60 dB less in RT60. Writes a row for
-each network to ``people_elsewhere.csv``, and prints means over seeds, with intervals over speakers.
+each network to ``people_elsewhere.csv``, and prints means over seeds, with intervals over speakers, and calibration errors.
 """
 
 import argparse
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.signal import fftconvolve
 
-from accentlib import load_model, predict, read_corpus, select
+from accentlib import AccentNet, load_model, read_corpus, select
 from accentlib.corpora.splits import fold_splits
-from accentlib.embeddings.metrics import classification_metrics, percent_interval, speaker_interval
+from accentlib.embeddings.calibration import cut_clips, softmax
+from accentlib.embeddings.inference import forward_log_mels
+from accentlib.embeddings.metrics import (
+    classification_metrics,
+    expected_calibration_error,
+    percent_interval,
+    speaker_interval,
+)
 from accentlib.features.audio import load_audio
+from accentlib.features.log_mel import wave_log_mel
 
 ROWS = Path(__file__).with_name("people_elsewhere.csv")
 
@@ -47,35 +56,63 @@ def sounds(wave: np.ndarray, rate: int, seed: int) -> dict[str, np.ndarray]:
     }
 
 
+def networks(runs: Sequence[Path], ensembles: bool) -> Iterator[tuple[AccentNet, int, str]]:
+    """Each network (or ensemble) of cross-validations with its fold and seed."""
+    pattern = "fold*/ensemble.pt" if ensembles else "fold*/seed*/best.pt"
+    for file in sorted(path for run in runs for path in run.glob(pattern)):
+        fold, last = file.relative_to(file.parents[1 if ensembles else 2]).parts[:2]
+        yield load_model(file), int(fold[4:]), "all" if ensembles else last[4:]
+
+
+def answers(model: AccentNet, waves: list[np.ndarray], test: pd.DataFrame) -> pd.DataFrame:
+    """A row for each clip of ``evaluation_window`` s and each whole recording: predicted, probabilities."""
+    log_mels = [wave_log_mel(wave, model.config) for wave in waves]
+    clips, of = cut_clips(log_mels, model.config)
+    parts = []
+    for unit, x, own in (("clip", clips, test.iloc[of]), ("speaker", log_mels, test)):
+        probabilities = softmax(forward_log_mels(model, x)[1], model.calibration.temperature)
+        part = own[["speaker", "accent"]].reset_index(drop=True).assign(unit=unit, number=range(len(x)))
+        part[model.labels] = probabilities
+        parts.append(part.assign(predicted=np.array(model.labels)[probabilities.argmax(1)]))
+    return pd.concat(parts)
+
+
+def report(rows: pd.DataFrame, labels: list[str]) -> str:
+    """Balanced accuracy, mean over seeds, with its interval over speakers, and expected calibration error."""
+    wide = rows.pivot(index=["fold", "number", "speaker", "accent"], columns="seed", values="predicted")
+    speakers, truth = (wide.index.get_level_values(name).to_numpy() for name in ("speaker", "accent"))
+    each = [classification_metrics(truth, wide[seed], labels)["balanced_accuracy"] for seed in wide]
+    accuracy = percent_interval(float(np.mean(each)), speaker_interval(truth, wide.to_numpy(), speakers))
+    numbers = rows["accent"].map(labels.index).to_numpy()
+    error = expected_calibration_error(rows[labels].to_numpy(), numbers)
+    return f"{accuracy} of {len(set(speakers))} speakers; calibration error {error:.1%}"
+
+
 def main() -> None:
     """Predict, write, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--data", required=True)
     parser.add_argument("--name", default="", help="for the rows: where the phones came from")
+    parser.add_argument("--ensembles", action="store_true", help="of all seeds, instead of each network")
     given = parser.parse_args()
-    corpus, predictions = read_corpus(given.data, split=False), []
-    for file in sorted(path for run in given.runs for path in run.glob("fold*/seed*/best.pt")):
-        fold, seed = (int(part[4:]) for part in file.parts[-3:-1])
-        model, test = load_model(file), select(fold_splits(corpus, fold, 5), "test")
-        rate = model.config.sample_rate
-        waves = [sounds(load_audio(path, rate), rate, seed=i) for i, path in enumerate(test["path"])]
-        for sound in waves[0]:
-            answers = predict(model, [(wave[sound], rate) for wave in waves])
+    corpus, predictions, heard = read_corpus(given.data, split=False), [], {}
+    for model, fold, seed in networks(given.runs, given.ensembles):
+        test, rate = select(fold_splits(corpus, fold, 5), "test"), model.config.sample_rate
+        if fold not in heard:
+            waves = (load_audio(path, rate) for path in test["path"])
+            heard = {fold: [sounds(wave, rate, seed=i) for i, wave in enumerate(waves)]}  # of one fold
+        for sound in heard[fold][0]:
             key = {"phones": given.name, "fold": fold, "seed": seed, "sound": sound}
-            rows = test[["speaker", "accent"]].assign(predicted=answers["nearest"].to_numpy(), **key)
+            rows = answers(model, [waves[sound] for waves in heard[fold]], test).assign(**key)
             predictions.append(rows)
-            figures = classification_metrics(rows["accent"], rows["predicted"], model.labels)
-            row = key | {"speakers": len(rows), "balanced_accuracy": round(figures["balanced_accuracy"], 3)}
+            own = rows[rows["unit"] == "speaker"]
+            figures = classification_metrics(own["accent"], own["predicted"], model.labels)
+            row = key | {"speakers": len(own), "balanced_accuracy": round(figures["balanced_accuracy"], 3)}
             pd.DataFrame([row]).to_csv(ROWS, mode="a", header=not ROWS.is_file(), index=False)
             print(row, flush=True)
-    for sound, rows in pd.concat(predictions).groupby("sound", sort=False):
-        wide = rows.pivot(index=["speaker", "accent"], columns="seed", values="predicted")
-        speakers, truth = (wide.index.get_level_values(name) for name in ("speaker", "accent"))
-        labels = sorted(set(truth))
-        each = [classification_metrics(truth, wide[seed], labels)["balanced_accuracy"] for seed in wide]
-        interval = speaker_interval(truth.to_numpy(), wide.to_numpy(), speakers)
-        print(f"{sound}: {percent_interval(float(np.mean(each)), interval)} of {len(wide)} speakers")
+    for (sound, unit), rows in pd.concat(predictions).groupby(["sound", "unit"], sort=False):
+        print(f"{sound}, a {unit}: {report(rows, model.labels)}")
 
 
 if __name__ == "__main__":

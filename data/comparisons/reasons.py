@@ -14,12 +14,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from elsewhere import networks
 from scipy.stats import spearmanr
 
-from accentlib import explain, file_log_mel, load_model, normalise, read_corpus, select
+from accentlib import explain, file_log_mel, normalise, read_corpus, select
 from accentlib.corpora.splits import fold_splits
-from accentlib.embeddings.explain import hidden
 from accentlib.embeddings.inference import forward_log_mels
+
+
+def hidden(log_mels: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Replace masked frames ``(frames,)`` of log-mels ``(frames, mels)`` with the mean of the rest."""
+    if not frames.any() or frames.all():
+        return log_mels
+    return np.where(frames[:, None], log_mels[~frames].mean(axis=0, dtype=np.float32), log_mels)
 
 
 def log_odds(model, log_mels: list[np.ndarray], accent: str) -> np.ndarray:
@@ -46,11 +53,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", required=True)
+    parser.add_argument("--ensembles", action="store_true", help="of all seeds, instead of each network")
     parser.add_argument("--speakers", type=int, default=3, help="of each accent and fold")
     given = parser.parse_args()
     corpus, agreement, reasons = read_corpus(given.data, split=False), [], []
-    for file in sorted(given.run.glob("fold*/seed*/best.pt")):
-        model, fold = load_model(file), int(file.parts[-3].removeprefix("fold"))
+    for model, fold, _ in networks([given.run], given.ensembles):
         test = select(fold_splits(corpus, fold, 5), "test").groupby("accent").head(given.speakers)
         for path, accent in zip(test["path"], test["accent"], strict=True):
             said = explain(model, path, accent)

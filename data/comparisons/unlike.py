@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from elsewhere import sounds
+from elsewhere import networks, sounds
 
-from accentlib import infer, load_model, read_corpus, select
+from accentlib import infer, read_corpus, select
 from accentlib.corpora.splits import fold_splits
 from accentlib.features.audio import load_audio
 
@@ -72,6 +72,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--data", required=True)
     parser.add_argument("--voices", nargs="*", default=[])
+    parser.add_argument("--ensembles", action="store_true", help="of all seeds, instead of each network")
     given = parser.parse_args()
     corpus, shares = read_corpus(given.data, split=False), []
     others: dict[str, list] = {}
@@ -83,8 +84,7 @@ def main() -> None:
     for voices in given.voices:
         table = read_corpus(voices, split=False)
         others[Path(voices).name] = list(table["path"].sample(min(len(table), 100), random_state=0))
-    for file in sorted(path for run in given.runs for path in run.glob("fold*/seed*/best.pt")):
-        model, fold = load_model(file), int(file.parts[-3].removeprefix("fold"))
+    for model, fold, _ in networks(given.runs, given.ensembles):
         test, rate = select(fold_splits(corpus, fold, 5), "test"), model.config.sample_rate
         heard = [sounds(load_audio(path, rate), rate, seed=i) for i, path in enumerate(test["path"])]
         people = {f"unseen people: {name}": [(x[name], rate) for x in heard] for name in heard[0]}

@@ -2,31 +2,51 @@
 
     python data/models/make_card.py RUN --data CORPUS     # RUN: the --out_dir of accentlib crossvalidate
 
-Writes ``real_speech_confusion.png`` and ``real_speech_reliability.png`` beside the card (``accentlib/models``), copies
-the model and ``crossvalidation.json`` there, writes the speakers' embeddings (``real_speech_voices.npz``), and prints
-the tables.
+Writes ``real_speech_confusion.png`` and ``real_speech_reliability.png`` beside the card (``accentlib/models``), the model
+with weights of 16 bits, ``crossvalidation.json``, and the speakers' embeddings (``real_speech_voices.npz``), and prints the tables.
 """
 
 import argparse
 import shutil
 from pathlib import Path
+from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import torch
+from matplotlib.axes import Axes
 
 from accentlib import embed, load_model, read_corpus
 from accentlib.embeddings.metrics import classification_metrics, reliability, speaker_interval
-from accentlib.experiments.crossvalidate import (
-    NETWORK,
-    by_speaker,
-    figures_of,
-    report_figures,
-)
+from accentlib.experiments.crossvalidate import ENSEMBLE, by_speaker, figures_of, report_figures
 from accentlib.experiments.grid import read_results
-from accentlib.plots import plot_confusion, plot_reliability
+from accentlib.network.checkpoint import read_checkpoint
+from accentlib.plots import COLOURS, plot_confusion
 
 MODELS = Path(__file__).parents[2] / "accentlib" / "models"
 AGES = [0, 25, 35, 50, 120]
+
+
+def plot_reliability(before: pd.DataFrame, after: pd.DataFrame) -> Axes:
+    """Accuracy over predicted probability, before and after calibration: a point a bin, its area the clips in it."""
+    ax = plt.subplots(figsize=(4.2, 4.2))[1]
+    ax.plot([0, 1], [0, 1], color="0.5", ls=":", lw=1, label="ideal")
+    for table, name, colour in ((before, "before", COLOURS[1]), (after, "after", COLOURS[0])):
+        areas = 20 + 400 * table["clips"] / table["clips"].sum()
+        ax.plot(table["probability"], table["right"], color=colour, lw=1, label=f"{name} calibration")
+        ax.scatter(table["probability"], table["right"], s=areas, color=colour, alpha=0.7)
+    ax.set(xlabel="probability of the prediction", ylabel="share of correct predictions")
+    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    ax.legend(frameon=False, loc="upper left")
+    return ax
+
+
+def halved(content: Any) -> Any:
+    """A checkpoint with floating-point weights of 16 bits."""
+    if isinstance(content, dict):
+        return {name: halved(value) for name, value in content.items()}
+    return content.half() if isinstance(content, torch.Tensor) and content.is_floating_point() else content
 
 
 def groups(speakers: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
@@ -60,27 +80,23 @@ def main() -> None:
     arguments = parser.parse_args()
     predictions = read_results(arguments.run / "predictions.csv")
     labels = sorted(set(predictions["accent"]))
-    network = predictions[predictions["method"] == NETWORK]
-    speakers = pd.concat([by_speaker(own) for _, own in network.groupby("seed")])
-
-    trainings = network["seed"].nunique()
+    network = predictions[predictions["method"] == ENSEMBLE]
+    speakers, clips = by_speaker(network), network[network["unit"] == "clip"]
     ax = plot_confusion(speakers["accent"], speakers["predicted"], labels)
-    ax.set_title(
-        f"{speakers['speaker'].nunique()} unseen speakers, trainings of each fold: {trainings}", fontsize=11
-    )
+    ax.set_title(f"{len(speakers)} unseen speakers, a whole recording each", fontsize=11)
     ax.figure.savefig(MODELS / "real_speech_confusion.png", dpi=100, bbox_inches="tight")
 
-    clips = network[network["unit"] == "clip"]
     truth = np.array([labels.index(accent) for accent in clips["accent"]])
     tables = [reliability(clips[[f"{kind}:{x}" for x in labels]].to_numpy(), truth) for kind in ("raw", "p")]
     ax = plot_reliability(*tables)
-    ax.set_title(f"{len(clips) // trainings} clips of unseen speakers", fontsize=11)
+    ax.set_title(f"{len(clips)} clips of unseen speakers", fontsize=11)
     ax.figure.savefig(MODELS / "real_speech_reliability.png", dpi=100, bbox_inches="tight")
 
-    shutil.copy(arguments.run / "final" / "model.pt", MODELS / "real_speech.pt")
+    model = MODELS / "real_speech.pt"
+    torch.save(halved(read_checkpoint(arguments.run / "final" / "model.pt")), model)
     shutil.copy(arguments.run / "crossvalidation.json", MODELS / "real_speech.json")
     table = read_corpus(arguments.data)
-    vectors = embed(load_model(MODELS / "real_speech.pt"), table).astype(np.float16)
+    vectors = embed(load_model(model), table).astype(np.float16)
     known = {"accents": table["accent"].to_numpy(str), "speakers": table["speaker"].to_numpy(str)}
     np.savez_compressed(MODELS / "real_speech_voices.npz", embeddings=vectors, **known)
     print(report_figures(figures_of(predictions)))

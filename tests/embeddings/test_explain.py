@@ -1,4 +1,4 @@
-"""Which phones carry the accent: attention to phones, the cost of masking them, and reasons of an answer."""
+"""Which phones carry the accent: attention to phones, and reasons of an answer."""
 
 import math
 
@@ -14,8 +14,6 @@ from accentlib.embeddings.explain import (
     attention_by_phone,
     explain,
     frame_attention,
-    hidden,
-    hide_phones,
 )
 from accentlib.embeddings.inference import cut_clips, forward_log_mels, log_mel_attention
 from accentlib.features.log_mel import normalise, wave_log_mel
@@ -69,44 +67,6 @@ def test_attention_by_phone_is_the_mean_of_its_frames(tiny, pooling):
         {"id": ["p"], "path": ["p.wav"], "accent": ["a"]}
     )  # store and phones have ids, not paths
     pd.testing.assert_frame_equal(attention_by_phone(model, clips, {"p": LOG_MELS}, phones), found)
-    lost = hide_phones(model, clips, {"p": LOG_MELS}, phones, ["x", "y", "z"])
-    assert set(lost["phone"]) == {"x", "y"}
-
-
-def test_hidden_frames_are_zero_after_normalisation():
-    frames = np.zeros(96, bool)
-    frames[10:30] = True
-    x = normalise(hidden(LOG_MELS, frames))
-    assert np.abs(x[10:30]).max() < 1e-5 and np.abs(x[30:]).max() > 1
-    for nothing in (np.zeros(96, bool), np.ones(96, bool)):
-        assert hidden(LOG_MELS, nothing) is LOG_MELS
-
-
-def test_masking_the_phone_that_differs_costs_most(tiny, monkeypatch):
-    """Two accents differ in one phone, and a stand-in for the network compares its two pitches."""
-    rng = np.random.default_rng(0)
-    clips, rows, store = [], [], {}
-    for n in range(24):
-        accent, order = "ab"[n % 2], rng.permutation(list("ais") * 4)
-        pitch = {"a": 200, "i": 2500 if accent == "a" else 1500, "s": 5000}
-        wave = np.concatenate([tone(pitch[s] * (1 + 0.01 * (n % 5)), 0.16, seed=n) for s in order])
-        store[f"{n}.wav"] = wave_log_mel(wave, tiny)
-        clips.append({"path": f"{n}.wav", "accent": accent})
-        rows += [(f"{n}.wav", 0.16 * i, 0.16 * (i + 1), phone) for i, phone in enumerate(order)]
-    low, high = (int(np.argmax(wave_log_mel(tone(pitch), tiny).mean(axis=0))) for pitch in (1500, 2500))
-
-    def compare(model, log_mels):
-        score = [x[:, high].std() - x[:, low].std() for x in map(normalise, log_mels)]
-        return None, np.stack([score, np.negative(score)], axis=1).astype(np.float32), None
-
-    monkeypatch.setattr("accentlib.embeddings.explain.forward_log_mels", compare)
-    phones = FramePhones(pd.DataFrame(rows, columns=["path", "start", "end", "phone"]), tiny)
-    found = hide_phones(make_model(tiny), pd.DataFrame(clips), store, phones, ["a", "i", "s"])
-    assert found["phone"].iloc[0] == "i" and (found["clips"] == 24).all()
-    lost = found.set_index("phone")
-    assert lost.loc["i", "loss"] > 1.5 * max(
-        lost.loc["i", "control"], lost.loc["a", "loss"], lost.loc["s", "loss"]
-    )
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
