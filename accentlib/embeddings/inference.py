@@ -19,7 +19,7 @@ from ..features.parallel import TOGETHER, keep_freed_memory, on_all_cores
 from ..features.store import FeatureStore, clip_ids
 from ..network.accent_net import AccentNet, evaluating
 from ..network.padding import frame_mask
-from ..network.pooling import StatisticsPooling, Weights
+from ..network.pooling import Weights
 
 Clip: TypeAlias = str | os.PathLike | bytes | BinaryIO | tuple[np.ndarray | torch.Tensor, int]  # wave and Hz
 Clips: TypeAlias = Clip | Iterable[Clip] | pd.DataFrame
@@ -56,7 +56,7 @@ def cut_clips(log_mels: Sequence[np.ndarray], config: Config) -> tuple[list[np.n
 @torch.inference_mode()
 def window_outputs(model: AccentNet, log_mels: Sequence[np.ndarray]) -> Iterator[tuple]:
     """Batches of windows of utterances, each normalised as a whole: the utterances' numbers, the embeddings
-    ``(windows, embedding)``, and mean and deviation of the front end's output ``(windows, 2 * size)``."""
+    ``(windows, embedding)``, and of the front end's output the mean ``(windows, size)`` and the steps."""
     device, config = next(model.parameters()).device, model.config
     windows, of_clip = cut_clips(log_mels, config)
     known = [moments(x, config.normalization) for x in log_mels]
@@ -66,8 +66,9 @@ def window_outputs(model: AccentNet, log_mels: Sequence[np.ndarray]) -> Iterator
             pairs = zip(bucket, own, strict=True)
             batch, lengths = pad([(windows[i] - known[c][0]) / known[c][1] for i, c in pairs])
             encoded, steps = model.encode(batch.to(device), lengths)
-            points, _ = StatisticsPooling(0)(encoded.float(), frame_mask(steps, encoded.shape[1]))
-            yield own, model.embed_pooled(model.pool(encoded, steps)[0]), points
+            spoken = frame_mask(steps, encoded.shape[1]).unsqueeze(-1)  # (windows, steps, 1)
+            means = (spoken * encoded.float()).sum(1) / spoken.sum(1)
+            yield own, model.embed_pooled(model.pool(encoded, steps)[0]), means, steps
 
 
 @torch.inference_mode()
@@ -78,12 +79,12 @@ def forward_log_mels(model: AccentNet, log_mels: Sequence[np.ndarray]) -> tuple[
     embeddings = np.zeros((count, model.size * model.config.embedding_size), np.float32)
     logits = np.zeros((count, len(model.labels)), np.float32)
     distances, windows = np.full(count, 0.0 if familiar else np.nan, np.float32), np.zeros(count)
-    for own, vectors, points in window_outputs(model, log_mels):
+    for own, vectors, means, steps in window_outputs(model, log_mels):
         np.add.at(windows, own, 1)
         np.add.at(embeddings, own, vectors.cpu().numpy())
         np.add.at(logits, own, model.classify(vectors).cpu().numpy())
         if familiar:
-            np.add.at(distances, own, familiar.distances(points.cpu()).numpy())
+            np.add.at(distances, own, familiar.distances(means.cpu(), steps.cpu()).numpy())
     shares = windows[:, None] ** (1 - model.calibration.window_gain)
     return tuple(
         x.astype(np.float32) for x in (embeddings / windows[:, None], logits / shares, distances / windows)

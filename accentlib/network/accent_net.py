@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,22 +28,26 @@ class Calibration:
 
 
 class Familiar(NamedTuple):
-    """Training material as probabilistic PCA describes it: its points are means and deviations of the front
-    end's output in a window (:func:`accentlib.embeddings.familiarity.fit_familiar`)."""
+    """Training material as probabilistic PCA describes it: its points are means of the front end's output
+    over a window (:func:`accentlib.embeddings.familiarity.fit_familiar`)."""
 
     mean: Tensor  # (values,)
     scale: Tensor  # (values,), deviations of the points
     components: Tensor  # (components, values), of scaled points
     variances: Tensor  # (components,)
     noise: Tensor  # (), variance beside the components
+    usual: Tensor  # (2, lengths): steps of a window, and how far people are in so many
     limit: Tensor  # (), a larger distance is unlike anything I know
 
-    def distances(self, points: Tensor) -> Tensor:
-        """Mahalanobis distance of points ``(windows, values)``, squared, a value: 1 is usual."""
+    def distances(self, points: Tensor, steps: Tensor) -> Tensor:
+        """Squared Mahalanobis distance of points ``(windows, values)`` of so many ``steps`` ``(windows,)``, as
+        a multiple of what is usual for windows of that length."""
         x = (points - self.mean) / self.scale
         along = x @ self.components.T  # (windows, components)
         beside = (x**2).sum(1) - (along**2).sum(1)
-        return ((along**2 / self.variances).sum(1) + beside / self.noise) / x.shape[1]
+        distances = (along**2 / self.variances).sum(1) + beside / self.noise
+        usual = np.exp(np.interp(steps.log(), *self.usual.log().numpy()))  # (windows,)
+        return distances / torch.from_numpy(usual)
 
 
 class AccentNet(nn.Module):

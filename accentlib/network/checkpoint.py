@@ -166,7 +166,7 @@ def load_model(path: str | Path = SHIPPED) -> AccentNet:
     if "calibration" in content:  # early ones have none
         model.calibration = _calibration(content["calibration"], path)
     if content.get("familiar") is not None:  # early ones have none
-        model.familiar = _familiar(content["familiar"], 2 * model.size * model.config.encoder_size, path)
+        model.familiar = _familiar(content["familiar"], model.size * model.config.encoder_size, path)
     model.trained_on = trained_on(content)
     return model.eval()
 
@@ -175,7 +175,8 @@ def _familiar(stored: Any, values: int, path: str | Path) -> Familiar:
     try:
         familiar = Familiar(**{name: x.float() for name, x in stored.items()})
         components = len(familiar.variances)
-        shapes = [(values,), (values,), (components, values), (components,), (), ()]
+        lengths = familiar.usual.shape[-1]
+        shapes = [(values,), (values,), (components, values), (components,), (), (2, lengths), ()]
         assert [tuple(x.shape) for x in familiar] == shapes and all(x.isfinite().all() for x in familiar)
     except (TypeError, AttributeError, AssertionError):
         raise InputError(f"{path}: damaged (what is familiar to it cannot be used)") from None

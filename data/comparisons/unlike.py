@@ -88,6 +88,9 @@ def main() -> None:
         test, rate = select(fold_splits(corpus, fold, 5), "test"), model.config.sample_rate
         heard = [sounds(load_audio(path, rate), rate, seed=i) for i, path in enumerate(test["path"])]
         people = {f"unseen people: {name}": [(x[name], rate) for x in heard] for name in heard[0]}
+        for seconds in (2, 1, 0.5):
+            parts = [(x["clean"][: round(seconds * rate)], rate) for x in heard]
+            people[f"unseen people: the first {seconds:g} s"] = parts
         for name, clips in (people | others).items():
             refused = infer(model, clips).distances > float(model.familiar.limit)
             shares.append({"heard": name, "clips": len(clips), "refused": refused.mean()})

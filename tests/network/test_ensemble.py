@@ -69,9 +69,10 @@ def test_the_loss_of_an_ensemble_is_the_mean_of_losses(networks):
 
 def test_a_checkpoint_keeps_an_ensemble(networks, tmp_path):
     both, clip = Ensemble(networks).eval(), (tone(300, 1.2), RATE)
-    size = 2 * 3 * both.config.encoder_size
+    size = 3 * both.config.encoder_size
     numbers = (torch.zeros(size), torch.ones(size), torch.zeros(4, size), torch.ones(4), torch.tensor(1.0))
-    both.familiar, both.calibration = Familiar(*numbers, torch.tensor(1e9)), Calibration(2.0, 0.5, 0.1)
+    both.familiar = Familiar(*numbers, torch.ones(2, 1), torch.tensor(1e9))
+    both.calibration = Calibration(2.0, 0.5, 0.1)
     save_checkpoint(tmp_path / "three.pt", both)
     again = load_model(tmp_path / "three.pt")
     np.testing.assert_array_equal(embed(again, clip), embed(both, clip))
