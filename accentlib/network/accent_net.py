@@ -40,8 +40,8 @@ class Familiar(NamedTuple):
     limit: Tensor  # (), a larger distance is unlike anything I know
 
     def distances(self, points: Tensor, steps: Tensor) -> Tensor:
-        """Squared Mahalanobis distance of points ``(windows, values)`` of ``steps`` ``(windows,)`` steps, as a
-        multiple of what is usual for windows of that length."""
+        """Squared Mahalanobis distance of points ``(windows, values)``, as a multiple of what is usual for
+        windows of so many ``steps`` ``(windows,)``."""
         x = (points - self.mean) / self.scale
         along = x @ self.components.T  # (windows, components)
         beside = (x**2).sum(1) - (along**2).sum(1)
