@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from elsewhere import answers, sounds
 
 from accentlib import Config, read_corpus, read_phones, select
 from accentlib.corpora.splits import fold_splits
@@ -20,6 +21,7 @@ from accentlib.embeddings.calibration import cut_clips
 from accentlib.embeddings.inference import forward_log_mels
 from accentlib.embeddings.metrics import classification_metrics
 from accentlib.experiments.run import best_model
+from accentlib.features.audio import load_audio
 from accentlib.features.store import clip_ids
 from accentlib.training.state import Trainer
 
@@ -39,7 +41,8 @@ CHANGES: dict[str, dict] = {
 
 
 def train_and_test(change: dict, *, data: str, phones: str, fold: int, seed: int, folder: Path) -> dict:
-    """The figures of one training: balanced accuracy of clips and of speakers, of the best and the last epoch."""
+    """The figures of one training: balanced accuracy of clips and of speakers, of the best epoch (in noise and in a room,
+    too) and the last."""
     table = fold_splits(read_corpus(data, split=False), fold, 5)
     config = Config.real_speech(**change).replace(seed=seed)
     known = read_phones(phones) if config.phone_weight else None
@@ -67,6 +70,14 @@ def train_and_test(change: dict, *, data: str, phones: str, fold: int, seed: int
             predicted = np.array(model.labels)[forward_log_mels(model, x)[1].argmax(axis=1)]
             figures = classification_metrics(own["accent"], predicted, model.labels)
             row[f"{when}_{unit}"] = round(figures["balanced_accuracy"], 3)
+        if when == "best":
+            heard = [sounds(load_audio(path, model.config.sample_rate), model.config.sample_rate, seed=i)
+                     for i, path in enumerate(test["path"])]  # fmt: skip
+            for sound, column in (("white noise, 20 dB", "noise"), ("room, RT60 0.6 s", "room")):
+                rows = answers(model, [waves[sound] for waves in heard], test)
+                own = rows[rows["unit"] == "speaker"]
+                figures = classification_metrics(own["accent"], own["predicted"], model.labels)
+                row[f"best_speaker_{column}"] = round(figures["balanced_accuracy"], 3)
     differ = {name: x for name, x in config.to_dict().items() if x != laptop[name] and name != "seed"}
     return row | {"settings": json.dumps(differ)}
 
@@ -92,7 +103,10 @@ def main() -> None:
                 folder = given.run / f"{name.replace(' ', '_')}-{key['phones']}-{fold}-{seed}"
                 options = {"data": given.data, "phones": phones, "fold": fold, "seed": seed, "folder": folder}
                 row = key | train_and_test(CHANGES[name], **options)
-                pd.DataFrame([row]).to_csv(ROWS, mode="a", header=not ROWS.is_file(), index=False)
+                known = (
+                    pd.read_csv(ROWS) if ROWS.is_file() else pd.DataFrame()
+                )  # another process may have added
+                pd.concat([known, pd.DataFrame([row])]).to_csv(ROWS, index=False)
                 print(row, flush=True)
 
 
