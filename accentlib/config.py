@@ -217,7 +217,7 @@ LAPTOP = {
     "batch_size": 32, "gradient_accumulation": 1, "max_epochs": 30, "early_stopping": -1,
     "validate_every": 0, "num_workers": 0,
 }  # fmt: skip
-# Chosen on the development speakers of the Speech Accent Archive; the model card has the table.
+# Chosen on development speakers of the Speech Accent Archive; data/comparisons/README.md has the table.
 REAL_SPEECH = LAPTOP | {
     "trim_silence": 30.0, "step_frames": 8, "pooling_method": "Phones", "head_drop": 0.0, "scale": 20.0,
     "margin": 0.1, "phone_weight": 5.0, "crop_seconds": 4.0, "evaluation_window": 4.0, "speed_range": 0.0,

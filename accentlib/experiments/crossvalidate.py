@@ -115,23 +115,24 @@ class _Folds(Grid):
         config = self.config.replace(seed=seed)
         return best_model(self.train(table, config, folder / f"seed{seed}", self.phones))
 
-    def together(self, table: pd.DataFrame, seeds: Sequence[int], folder: Path) -> Ensemble:
-        """The ensemble of trained networks."""
-        model = Ensemble([load_model(folder / f"seed{seed}" / "best.pt") for seed in seeds]).eval()
+    def together(self, table: pd.DataFrame, networks: Sequence[AccentNet]) -> AccentNet:
+        """The network, or the ensemble of several."""
+        if len(networks) == 1:
+            return networks[0]
+        model = Ensemble(networks).eval()
         fit_answers(model, table, self.store)
         return model
 
     def final(self, seeds: Sequence[int], folder: Path) -> AccentNet:
         """A network or an ensemble that all speakers train, but one in eight, who validate."""
-        split = np.where(validation_rows(self.corpus), "validation", "train")
-        networks = [self.network(table := self.corpus.assign(split=split), seed, folder) for seed in seeds]
-        return (networks[0] if len(networks) == 1 else self.together(table, seeds, folder)).cpu()
+        table = self.corpus.assign(split=np.where(validation_rows(self.corpus), "validation", "train"))
+        return self.together(table, [self.network(table, seed, folder) for seed in seeds]).cpu()
 
     def train_and_predict(self, table: pd.DataFrame, seed: int, folder: Path) -> pd.DataFrame:
         return self.predict(self.network(table, seed, folder), table, method=NETWORK, seed=seed)
 
     def predict_together(self, table: pd.DataFrame, seeds: Sequence[int], folder: Path) -> pd.DataFrame:
-        model = self.together(table, seeds, folder)
+        model = self.together(table, [load_model(folder / f"seed{seed}" / "best.pt") for seed in seeds])
         save_checkpoint(folder / "ensemble.pt", model)
         return self.predict(model, table, method=ENSEMBLE, seed=0)
 
@@ -226,8 +227,8 @@ def _worse(figures: dict) -> dict[str, str]:
     worse = {}
     for unit in ("clip", "speaker"):
         accuracies = {name: x["balanced_accuracy"] for name, x in figures[unit].items()}
-        ours = {name: accuracies.pop(name) for name in (NETWORK, ENSEMBLE) if name in accuracies}
-        worse[unit] = worse_than(ours[_best(figures)], accuracies)
+        simple = {name: x for name, x in accuracies.items() if name not in (NETWORK, ENSEMBLE)}
+        worse[unit] = worse_than(accuracies[_best(figures)], simple)
     return worse
 
 

@@ -99,8 +99,7 @@ class AccentNet(nn.Module):
         return self.pooling(*given)
 
     def hear(self, encoded: Tensor) -> Tensor:
-        """Phone probabilities ``(batch, steps, phones)`` from the front end's output, of a model that learned
-        phones."""
+        """Phone probabilities ``(batch, steps, phones)`` from the output of a front end that learned them."""
         return self.phone_layer(encoded).float().softmax(dim=-1)
 
     def embed_pooled(self, pooled: Tensor) -> Tensor:
