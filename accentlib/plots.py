@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.patches import Patch
+from matplotlib.patches import Ellipse, Patch
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.metrics import confusion_matrix
@@ -17,6 +17,7 @@ from sklearn.preprocessing import normalize
 from .config import SPLITS, counted
 from .corpora.phones import ipa
 from .embeddings.metrics import NAMES
+from .features.log_mel import mel_edges
 
 MARKERS = "osD^vp*<>hXPd"
 COLOURS = sns.color_palette("colorblind")
@@ -29,31 +30,30 @@ def palette(names: Sequence[str]) -> dict[str, tuple]:
     return {name: COLOURS[i] for name, i in zip(names, (0, 1, 2, 4, 9, 3, 8, 7, 5, 6), strict=False)}
 
 
-def plot_log_mel(log_mels: np.ndarray, *, hop_seconds: float = 0.010, ax: Axes | None = None) -> Axes:
-    """Log-mels ``(frames, mels)`` as an image: time in s from left to right, low bands at the bottom."""
-    ax = ax or plt.subplots(figsize=(9, 2.5))[1]
-    extent = (0, len(log_mels) * hop_seconds, 0, log_mels.shape[1])
+def plot_log_mel(log_mels: np.ndarray, *, sample_rate: int = 16_000, hop_seconds: float = 0.010,
+                 ax: Axes | None = None) -> Axes:  # fmt: skip
+    """Log-mels ``(frames, mels)`` of audio of ``sample_rate`` Hz as an image: time in s, frequency in Hz."""
+    ax, bands = ax or plt.subplots(figsize=(9, 2.5))[1], log_mels.shape[1]
+    extent = (0, len(log_mels) * hop_seconds, 0, bands)
     ax.imshow(log_mels.T, origin="lower", aspect="auto", cmap="magma", extent=extent)
     ax.grid(False)
-    ax.set(xlabel="time (s)", ylabel="mel band")
+    marked = [f for f in (250, 500, 1000, 2000, 4000, 8000) if f < 0.51 * sample_rate]
+    places = np.interp(marked, mel_edges(sample_rate, bands)[1:], np.arange(bands + 1) + 0.5)  # band centres
+    ax.set(xlabel="time (s)", ylabel="frequency (Hz)", yticks=places.clip(max=bands), yticklabels=marked)
     return ax
 
 
-def plot_attention(log_mels: np.ndarray, weights: np.ndarray, *, hop_seconds: float = 0.010,
-                   ax: Axes | None = None) -> Axes:  # fmt: skip
-    """Attention ``(steps,)`` over a spectrogram ``(frames, mels)``: bright where it is high.
-    It is that of one head, or the mean of heads; a line shows it relative to even attention."""
-    ax = plot_log_mel(log_mels, hop_seconds=hop_seconds, ax=ax)
-    relative, seconds = weights * len(weights), len(log_mels) * hop_seconds
-    frames = next(2**k for k in range(20) if -(-len(log_mels) // 2**k) == len(weights))
-    starts = np.arange(len(weights)) * frames * hop_seconds
-    for left, right, height in zip(starts, np.append(starts[1:], seconds), relative, strict=True):
-        ax.axvspan(left, min(right, seconds), color="black", alpha=0.65 * max(0, 1 - height), lw=0)
-    line = ax.twinx()
-    middles = np.minimum(starts + frames * hop_seconds / 2, seconds)
-    line.plot(middles, relative, color="white", lw=1.8, drawstyle="steps-mid")
-    line.set(ylim=(0, max(2.0, relative.max() * 1.1)), ylabel="attention\n(1: even)")
-    line.grid(False)
+def plot_attention(weights: np.ndarray, *, seconds_a_step: float, ax: Axes | None = None) -> Axes:
+    """Attention ``(steps, heads)`` over time as an image, a row a head, or ``(steps,)`` as one strip. A value
+    of 1 is uniform attention: what each step would get if all got the same."""
+    rows = np.atleast_2d(weights.T)  # (heads, steps)
+    ax = ax or plt.subplots(figsize=(9, 0.9 + 0.2 * len(rows)))[1]
+    extent = (0, rows.shape[1] * seconds_a_step, len(rows) + 0.5, 0.5)
+    image = ax.imshow(rows * rows.shape[1], aspect="auto", cmap="Greys", vmin=0, extent=extent)
+    ax.figure.colorbar(image, ax=ax, label="attention\n(1: uniform)", aspect=8)
+    ax.grid(False)
+    heads = range(1, len(rows) + 1) if weights.ndim > 1 else []
+    ax.set(xlabel="time (s)", ylabel="head" if heads else "", yticks=heads)
     return ax
 
 
@@ -111,7 +111,27 @@ def label_phones(phones: pd.DataFrame, ax: Axes) -> Axes:
     for start, end, phone in named.itertuples(index=False):
         ax.axvline(start, color="0.6", lw=0.4, alpha=0.6)
         middle, above = (start + end) / 2, ax.get_xaxis_transform()
-        ax.text(middle, 1.01, phone, transform=above, ha="center", va="bottom", fontsize=8, clip_on=False)
+        ax.text(middle, 1.01, phone, transform=above, ha="center", va="bottom", fontsize=10, clip_on=False)
+    return ax
+
+
+def plot_vowels(table: pd.DataFrame, *, colour: tuple | str = COLOURS[0], ax: Axes | None = None) -> Axes:
+    """Vowels by their formants, columns F1 and F2 of ``table``: a point each, and for each phone (column
+    ``phone``, IPA) its name and an ellipse of one deviation. As in phonetics, both axes run backwards."""
+    ax = ax or plt.subplots(figsize=(4.5, 4))[1]
+    for phone, own in table.groupby("phone"):
+        points = own[["F2", "F1"]].to_numpy()
+        ax.plot(*points.T, ".", color=colour, ms=3, alpha=0.35)
+        middle = points.mean(axis=0)
+        ax.annotate(phone, middle, (0, 6), textcoords="offset points", ha="center", fontsize=13)
+        if len(points) > 2:
+            sizes, directions = np.linalg.eigh(np.cov(points.T))
+            wide, high = 2 * sizes.clip(min=0) ** 0.5
+            angle = np.degrees(np.arctan2(*directions[::-1, 0]))
+            ax.add_patch(Ellipse(middle, wide, high, angle=angle, fc="none", ec=colour, lw=1.5))
+    ax.set(xlabel="F2 (normalised)", ylabel="F1 (normalised)")
+    ax.xaxis.set_inverted(True)
+    ax.yaxis.set_inverted(True)
     return ax
 
 

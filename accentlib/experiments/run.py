@@ -210,12 +210,14 @@ def draw(trainer: Trainer, model: AccentNet, test: pd.DataFrame, answers: Answer
                 ax = plots.plot_tsne(points, test[column], caption=caption, legend_title=column)
                 save(f"tsne_{column}", f"Embeddings of {speakers}, by {column}{few}", ax)
         speaker, accent, path = test[["speaker", "accent", "path"]].iloc[0]
-        log_mels, weights = attention(model, path)
-        if model.config.pooling_method == "Phones":
+        (log_mels, weights), config = attention(model, path), model.config
+        step = config.frames_a_step * config.hop_seconds
+        if config.pooling_method == "Phones":
             shares = (weights.frames * weights.heads * len(weights.frames))[:100]  # of each step, about 8 s
-            seconds = len(shares) * model.config.frames_a_step * model.config.hop_seconds
-            ax = plots.plot_phones(shares, model.phones, seconds)
+            ax = plots.plot_phones(shares, model.phones, len(shares) * step)
             save("phones", f"Which phone the network hears (darker: surer): {speaker}, {accent}", ax)
         elif weights.frames is not None:
-            ax = plots.plot_attention(log_mels, weights.frames.mean(axis=1))
+            ax, below = plots.plt.subplots(2, 1, figsize=(9, 4.5), sharex=True, layout="constrained")[1]
+            plots.plot_log_mel(log_mels, sample_rate=config.sample_rate, ax=ax).set_xlabel("")
+            plots.plot_attention(weights.frames, seconds_a_step=step, ax=below)
             save("attention", f"Attention of the network: {speaker}, {accent}", ax)

@@ -103,7 +103,7 @@ def test_every_plot_draws_on_the_axes_it_is_given():
     )
     for draw in (
         lambda ax: plots.plot_log_mel(log_mels, ax=ax),
-        lambda ax: plots.plot_attention(log_mels, np.full(7, 1 / 7), ax=ax),
+        lambda ax: plots.plot_attention(np.full(7, 1 / 7), seconds_a_step=0.16, ax=ax),
         lambda ax: plots.plot_history(history, chance=0.2, ax=ax),
         lambda ax: plots.plot_confusion(list("ab"), list("aa"), "ab", ax=ax),
         lambda ax: plots.plot_comparison(
@@ -116,14 +116,24 @@ def test_every_plot_draws_on_the_axes_it_is_given():
         assert draw(None) is not ax
 
 
-def test_attention_dims_the_frames_that_get_no_weight():
-    weights = np.array([0.0, 0.0, 1.0, 0.0])
-    ax = plots.plot_attention(np.zeros((64, 80)), weights)
-    shades = sorted((patch.get_x(), patch.get_alpha()) for patch in ax.patches)
-    assert [round(alpha, 2) for _, alpha in shades] == [0.65, 0.65, 0, 0.65]
-    assert [round(x, 2) for x, _ in shades] == [0, 0.16, 0.32, 0.48]
-    short = plots.plot_attention(np.zeros((17, 80)), np.array([0.0, 1.0]))  # the second: one frame of 16
-    assert [round(patch.get_x(), 2) for patch in short.patches] == [0, 0.16]
+def test_attention_is_drawn_in_times_of_uniform():
+    weights = np.array([[0.0, 0.5], [0.0, 0.25], [1.0, 0.0], [0.0, 0.25]])  # (steps, heads)
+    ax = plots.plot_attention(weights, seconds_a_step=0.16)
+    (image,) = ax.get_images()
+    assert image.get_array().tolist() == [[0, 0, 4, 0], [2, 1, 0, 1]]
+    assert image.get_extent() == [0, 0.64, 2.5, 0.5] and list(ax.get_yticks()) == [1, 2]
+    one = plots.plot_attention(weights[:, 0], seconds_a_step=0.16)
+    assert one.get_images()[0].get_array().shape == (1, 4) and not len(one.get_yticks())
+
+
+def test_a_tone_lies_at_its_frequency_in_the_picture_of_its_log_mels():
+    rate, hz = 16_000, 2000
+    log_mels = accentlib.log_mel(np.sin(2 * np.pi * hz * np.arange(rate) / rate), rate, n_mels=40)
+    ax = plots.plot_log_mel(log_mels, sample_rate=rate)
+    marks = dict(zip([t.get_text() for t in ax.get_yticklabels()], ax.get_yticks(), strict=True))
+    assert abs(marks["2000"] - 0.5 - log_mels[50].argmax()) <= 0.5 and marks["8000"] == 40
+    telephone = plots.plot_log_mel(log_mels, sample_rate=8000)
+    assert [t.get_text() for t in telephone.get_yticklabels()][-1] == "4000"
 
 
 def test_confusion_shows_shares_of_the_true_accent():
