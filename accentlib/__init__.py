@@ -10,9 +10,11 @@ _HOMES = {
     "device": ("get_device",),
     "features.audio": ("load_audio",),
     "features.log_mel": ("log_mel", "normalise", "file_log_mel"),
+    "features.resynthesis": ("resynthesise",),
     "features.store": ("open_store",),
     "network.accent_net": ("AccentNet",),
     "network.ensemble": ("Ensemble",),
+    "network.stages": ("stages",),
     "network.checkpoint": ("load_model", "save_checkpoint"),
     "training.loop": ("Trainer", "train"),
     "embeddings.inference": ("attention", "cosine_scores", "embed", "infer", "predict"),
@@ -35,10 +37,14 @@ _HOMES = {
     "published.evaluate": ("score_pairs",),
     "interactive.map_page": ("accent_map",),
     "interactive.recorder": ("Recorder",),
+    "interactive.guess": ("Guess",),
+    "interactive.slider": ("Slider",),
     "interactive.exercises": ("check",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
-__all__ = sorted(_HOME.keys() - {"Recorder"})  # it needs an extra: `from accentlib import *` would fail
+__all__ = sorted(
+    _HOME.keys() - {"Guess", "Recorder", "Slider"}
+)  # they need an extra: `from accentlib import *` would fail
 
 
 def __getattr__(name: str):
