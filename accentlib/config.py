@@ -225,4 +225,9 @@ REAL_SPEECH = LAPTOP | {
     "learning_rate": 2e-3, "batch_size": 16, "max_epochs": 180, "validate_every": 400,
 }  # fmt: skip
 PRESETS = {name: getattr(Config, name) for name in ("paper", "accent_fork", "laptop", "real_speech")}
-FINETUNING = {"accent_fork": {"crop_seconds": 1.0}}  # a preset's own values for fine-tuning
+# What fine-tuning changes: in the checkpoint's own settings (""; data/comparisons/finetuning.csv has the
+# curves), or in a preset's.
+FINETUNING: dict[str, dict] = {
+    "": {"learning_rate": 1e-3, "max_epochs": 60, "freeze_epochs": 60, "phone_weight": 0.0, "device": "auto"},
+    "accent_fork": {"crop_seconds": 1.0},
+}

@@ -54,7 +54,7 @@ class Settings(Namespace):
     def start(self) -> Config:
         """The settings to start from: of the preset, or else those that fit the corpus."""
         if self.preset or not self.data or self.verb == "finetune":
-            return PRESETS[self.preset or ("laptop" if self.data else "paper")]()
+            return PRESETS[self.preset or "paper"]()
         from ..experiments.recipe import choose
 
         config, why = choose(self.data, **self.picked("phones", "max_epochs"))
@@ -76,9 +76,12 @@ class Settings(Namespace):
         if self.verb == "finetune" and not last:
             if not self.checkpoint:
                 raise InputError(f"finetune {self.note}")
-            start = accentlib.load_model(self.checkpoint).config.to_dict()
-            values |= {name: start[name] for name in (*FEATURE_FIELDS, "normalization", *MODEL_FIELDS)}
-            values |= FINETUNING.get(self.preset, {})
+            own, preset = accentlib.load_model(self.checkpoint).config.to_dict(), self.preset or ""
+            if preset or not self.data:  # else all of its settings
+                own = {name: own[name] for name in (*FEATURE_FIELDS, "normalization", *MODEL_FIELDS)}
+            values |= own
+            if preset or self.data:
+                values |= FINETUNING.get(preset, {})
         values |= self.picked(*(field.name for field in dataclasses.fields(Config)))
         names = (f"{self.data_name()}-{i}" if i > 1 else self.data_name() for i in count(1))
         free = (folder for name in names if not ((folder := Path("runs", name)) / "last.pt").exists())

@@ -126,6 +126,12 @@ def test_a_model_that_pools_by_phones_is_tuned_where_no_phones_are_known(corpus,
     tuned = load_model(tmp_path / "tuned" / "best.pt")
     assert tuned.phones == first.phones
     np.testing.assert_array_equal(tuned.phone_layer.weight.detach(), first.phone_layer.weight.detach())
+    own, before = tuned.config, first.config  # the checkpoint's settings, but for what fine-tuning changes
+    assert (own.learning_rate, own.freeze_epochs, own.phone_weight) == (1e-3, 60, 0)
+    assert own.dropout == before.dropout and own.schedule == before.schedule
+    for a, b in zip(first.front_end.parameters(), tuned.front_end.parameters(), strict=True):
+        np.testing.assert_array_equal(a.detach(), b.detach())
+    assert not np.array_equal(first.fc1.weight.detach(), tuned.fc1.weight.detach())
     resumed = ["--resume", "--max_epochs", "2", "--out_dir", str(tmp_path / "tuned")]
     assert main(["train", "--data", str(corpus), *resumed]) == 0
     assert load_model(tmp_path / "tuned" / "last.pt").phones == first.phones
