@@ -138,11 +138,13 @@ class PhonePooling(nn.Module):
 
     Pools to ``(batch, 2 * size + phones * values)``: mean and standard deviation over steps, then for each
     phone how a projection of its steps differs from the utterance's mean. The difference is shrunk as if
-    ``softplus(prior)`` more steps of the phone were average, so that a phone that is not spoken gives 0."""
+    ``softplus(prior)`` more steps of the phone were average, so that a phone that is not spoken gives 0.
+    In training each phone, and the utterance's statistics, are left out with probability ``head_drop``, so
+    that each is learned for itself: what is said differs from text to text."""
 
-    def __init__(self, size: int, phones: int, values: int = 16):
+    def __init__(self, size: int, phones: int, head_drop: float = 0.0, values: int = 16):
         super().__init__()
-        self.output_size = 2 * size + phones * values
+        self.head_drop, self.output_size = head_drop, 2 * size + phones * values
         self.statistics, self.values = StatisticsPooling(size), nn.Linear(size, values, bias=False)
         self.prior = nn.Parameter(torch.tensor(1.0))
 
@@ -153,6 +155,9 @@ class PhonePooling(nn.Module):
         values = self.values(steps - whole[:, None, : steps.shape[2]])  # (batch, steps, values)
         spoken = shares.sum(1).unsqueeze(-1)  # (batch, phones, 1), steps
         rows = shares.transpose(1, 2) @ values / (spoken + F.softplus(self.prior))  # (batch, phones, values)
+        if self.training and self.head_drop:
+            kept = torch.rand(len(steps), 1 + rows.shape[1], 1, device=steps.device) >= self.head_drop
+            whole, rows = whole * kept[:, 0], rows * kept[:, 1:]
         weights = shares / spoken.transpose(1, 2).clamp(min=1e-6)
         heads = spoken.squeeze(-1) / mask.sum(1, keepdim=True)  # (batch, phones), share of the utterance
         return torch.cat([whole, rows.flatten(1)], dim=1), Weights(weights, heads)
@@ -176,7 +181,7 @@ def make_pooling(config: Config, phones: int = 0) -> nn.Module:
                              "AttentiveStatistics": AttentiveStatisticsPooling}):  # fmt: skip
         return simple[method](size)
     if method == "Phones":
-        return PhonePooling(size, phones)
+        return PhonePooling(size, phones, config.head_drop)
     if method == "MHA":
         return MultiHeadAttentionPooling(size, config.heads)
     double = {

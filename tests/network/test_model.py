@@ -132,7 +132,7 @@ def test_attentive_statistics_are_what_plain_loops_give():
 def test_phone_pooling_is_what_plain_loops_give():
     torch.manual_seed(0)
     size, phones, values, length = 6, 4, 3, 5
-    pooling, x = PhonePooling(size, phones, values).eval(), torch.randn(1, 7, size)
+    pooling, x = PhonePooling(size, phones, values=values).eval(), torch.randn(1, 7, size)
     shares = torch.randn(1, 7, phones).softmax(-1)
     shares[0, :length, 2] = 0  # a phone that is not spoken
     with torch.no_grad():
@@ -149,6 +149,21 @@ def test_phone_pooling_is_what_plain_loops_give():
                 torch.testing.assert_close(weights.frames[0, :length, phone], said / said.sum())
         assert (pooled[0, 2 * size :].reshape(phones, values)[2] == 0).all()
         torch.testing.assert_close(weights.heads[0], shares[0, :length].mean(0))
+
+
+def test_phones_and_statistics_are_dropped_in_training_alone():
+    torch.manual_seed(0)
+    size, phones, values = 6, 4, 3
+    pooling = PhonePooling(size, phones, head_drop=0.25, values=values)
+    x, shares = torch.randn(1, 7, size).repeat(4000, 1, 1), torch.randn(1, 7, phones).softmax(-1)
+    given = [x, torch.ones(4000, 7, dtype=torch.bool), shares.repeat(4000, 1, 1)]
+    with torch.no_grad():
+        whole, trained = pooling.eval()(*given)[0], pooling.train()(*given)[0]
+    ends = [2 * size + values * k for k in range(phones + 1)]
+    for start, end in zip([0, *ends], ends, strict=False):
+        kept = trained[:, start:end] == whole[:, start:end]
+        assert (kept.all(1) | (trained[:, start:end] == 0).all(1)).all()  # a phone goes, or stays, as one
+        assert abs(kept.all(1).float().mean() - 0.75) < 0.03
 
 
 def test_the_accent_does_not_change_what_counts_as_which_phone(tiny):
