@@ -8,7 +8,7 @@ TESTED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 3 --dist loadfile
 # the newest patch release of every floor in pyproject.toml; PyTorch stays that of constraints.txt
 OLDEST := .venv-oldest/bin/python
 
-.PHONY: run test unit notebooks test-oldest test-avx2 test-browser bench fuzz lab check clean
+.PHONY: run test unit notebooks test-oldest test-avx2 test-browser bench fuzz student lab check clean
 
 run: $(INSTALLED)  ## train on the bundled corpus, test on unseen voices, draw the pictures
 	$(BIN)/accentlib run --data data/accents_mini
@@ -19,7 +19,7 @@ unit: $(INSTALLED)
 	$(TESTED)
 
 notebooks: $(INSTALLED)
-	$(TESTED) --nbval notebooks
+	$(TESTED) --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
 
 test-oldest:  ## unit tests with the oldest dependencies that pyproject.toml allows
 	$(PYTHON) -m venv --clear .venv-oldest
@@ -41,6 +41,9 @@ bench: $(INSTALLED)  ## speed against the published way, 20 min: benchmarks.json
 
 fuzz: $(INSTALLED)  ## 10,000 inputs for every reader of files, 11 min
 	FUZZ=10000 $(TESTED) --dist load tests/test_fuzz.py
+
+student: $(INSTALLED)  ## notebooks without outputs and answers, and a worksheet to print: runs/student
+	$(BIN)/python notebooks/handouts.py runs/student
 
 lab: $(INSTALLED)  ## open the first notebook in JupyterLab
 	$(BIN)/jupyter lab --allow-root notebooks/00_start_here.ipynb

@@ -1,5 +1,6 @@
 """The project's own files: versions, the bundled corpus, the notebooks."""
 
+import ast
 import hashlib
 import importlib
 import platform
@@ -24,6 +25,7 @@ from packaging.utils import canonicalize_name
 import accentlib
 from accentlib.corpora.table import read_corpus
 
+KINDS = ("Predict.", "Write a function.", "Break it.")  # of exercises, in each notebook
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MANIFEST_SHA256 = "32664e01aa8d0aa4202b0272d001cdc4b94e7e4fe16604eb6602ac0c28a1e2ec"
 # sha256 of espeak-ng's own int16 samples of one native and one learner's clip, before resampling
@@ -202,22 +204,39 @@ def test_as_slides_each_heading_begins_one(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_a_notebook_is_executed_thin_and_portable(path):
+def test_a_notebook_is_executed_and_portable(path):
     notebook = nbformat.read(path, 4)
     assert path.stat().st_size < 1_500_000
-    assert notebook.metadata.kernelspec.name == "python3"
+    assert notebook.metadata.kernelspec.name == "python3" and "widgets" not in notebook.metadata
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert 4 <= len(cells) <= 12
+    assert 4 <= len(cells) <= 16
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
-    for cell in cells:
-        assert len(cell.source.splitlines()) <= 15
-        assert not re.search(r"^\s*(def|class) ", cell.source, flags=re.M)
-        assert not [o for o in cell.outputs if o.output_type == "error"]
-    text = path.read_text()
-    assert not re.search(r"/home/|/Users/|/tmp/|/root/", text)
-    assert notebook.cells[0].cell_type == notebook.cells[-1].cell_type == "markdown"
-    assert "?" in notebook.cells[0].source
-    learned, exercises, checked, answers = notebook.cells[-4:]
-    assert "## What you learned" in learned.source and "## Exercises" in exercises.source
-    assert "accentlib.check(answer" in checked.source and "<summary>Answers</summary>" in answers.source
+    assert not [o for c in cells for o in c.outputs if o.output_type == "error"]
     assert any("image/png" in o.get("data", {}) for c in cells for o in c.outputs)
+    assert not re.search(r"/home/|/Users/|/tmp/|/root/", path.read_text())
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_notebook_teaches(path):
+    cells = nbformat.read(path, 4).cells
+    first, learned = (
+        cells[0].source,
+        next(i for i, c in enumerate(cells) if "## What you learned" in c.source),
+    )
+    assert "**Question:**" in first and "?" in first and f"(images/strip_{path.stem[:2]}.svg)" in first
+    for cell in cells:
+        if cell.cell_type == "code":
+            assert len(cell.source.splitlines()) <= 25  # seen without scrolling
+            for node in ast.walk(ast.parse(cell.source)):
+                assert not isinstance(node, ast.ClassDef)
+                assert not isinstance(node, ast.FunctionDef) or node.end_lineno - node.lineno < 15
+            said = "".join(o.get("text", "") for o in cell.outputs)
+            assert not re.search(r"(True|False)\b", said), "a number says more than a verdict"
+    exercises = cells[learned + 1].source
+    assert exercises.startswith("## Exercises")
+    assert [f"{i}. *{kind}*" in exercises for i, kind in enumerate(KINDS, 1)] == [True] * 3
+    assert cells[learned + 2].metadata.tags == ["exercise"]
+    assert f'accentlib.check("{path.stem[:2]}.1"' in cells[learned + 2].source
+    assert cells[-1].metadata.tags == ["answers"] and "<summary>Answers</summary>" in cells[-1].source
+    if "01" <= path.stem[:2] <= "05":
+        assert sum(c.source.count("$$") for c in cells if c.cell_type == "markdown") >= 2
