@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from accentlib import Config, load_model, read_corpus, read_phones, select
+from accentlib.config import FINETUNING
 from accentlib.corpora.splits import validation_rows
 from accentlib.embeddings.inference import forward_log_mels
 from accentlib.embeddings.metrics import classification_metrics, speaker_interval
@@ -32,6 +33,7 @@ WAYS: dict[str, dict] = {
     "trained anew": {"max_epochs": MOST_EPOCHS},
     "fine-tuned": {"max_epochs": 60, "learning_rate": 1e-3},
     "fine-tuned, front end frozen": {"max_epochs": 60, "learning_rate": 1e-3, "freeze_epochs": 60},
+    "the same, without phones (the default of accentlib finetune)": FINETUNING[""],
 }
 
 
