@@ -76,13 +76,14 @@ def plot_history(history: pd.DataFrame, *, chance: float | None = None, ax: Axes
     ax = ax or plt.subplots(figsize=(7, 3.5))[1]
     epochs, marker = history["epoch"], "o" if len(history) == 1 else ""  # one point has no line
     ax.plot(epochs, history["balanced_accuracy"], c=COLOURS[0], marker=marker, label="balanced accuracy")
-    ax.plot(epochs, history["macro_f1"], color=COLOURS[2], ls="--", marker=marker, label="macro F1")
     if chance is not None:
         ax.axhline(chance, color="0.5", ls=":", label=f"chance {chance:.1%}")
-    ax.set(xlabel="epoch", ylabel="on validation speakers", ylim=(0, 1.02))
+    ax.set(xlabel="epoch", ylim=(0, 1.02))
+    ax.set_ylabel("balanced accuracy\nof validation speakers", color=COLOURS[0])
     loss = ax.twinx()
     loss.plot(epochs, history["loss"], color=COLOURS[1], lw=1, label="training loss")
-    loss.set(ylabel="training loss", ylim=(0, None))
+    loss.set(ylim=(0, None))
+    loss.set_ylabel("training loss", color=COLOURS[1])
     loss.grid(False)
     lines = [*ax.get_lines(), *loss.get_lines()]
     ax.legend(handles=lines, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=4, frameon=False)

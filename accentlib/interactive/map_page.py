@@ -25,7 +25,7 @@ from ..features.log_mel import cut_pauses
 from ..features.parallel import on_all_cores
 from ..features.store import FeatureStore, audio_beside, clip_ids, prepare
 from ..files import replacing
-from ..network.accent_net import AccentNet
+from ..network.accent_net import AccentNet, Calibration
 from ..network.checkpoint import known_clips
 from ..network.pooling import Weights
 from ..plots import palette, project_pca, project_tsne
@@ -67,6 +67,7 @@ def accent_map(model: AccentNet, table: pd.DataFrame, output: str | Path, *, tit
     content = {
         "places": places(answers.embeddings, seed), "clips": [clip for clip, _ in looks],
         "groups": {name: groups(rows[name]) for name in COLOURED_BY if name in rows},
+        "calibrated": model.calibration != Calibration(),
     }  # fmt: skip
     room = megabytes * 1e6 - len(page(content, title, note.strip()).encode())
     for clip, media in looks:

@@ -140,6 +140,38 @@ def test_all_cells_run_without_an_error(page, lab, name):
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
 
 
+def test_guesses_reach_the_notebook(page, lab):
+    address, folder = lab
+    run_all(page, address, "00_start_here.ipynb")
+    for clip in range(1, 7):
+        buttons = page.get_by_role("group", name=f"clip {clip}")
+        buttons.get_by_role("button", name="french", exact=True).click()
+        assert buttons.locator("[aria-pressed=true]").all_inner_texts() == ["french"]
+    page.locator(".jp-CodeCell", has_text='right["you"]').first.click()
+    before = saved(page, folder / "notebooks/00_start_here.ipynb")
+    menu(page, "Run", "Run Selected Cell")
+    until_idle(page, address)
+    cells = saved(page, folder / "notebooks/00_start_here.ipynb")
+    assert errors_in(cells) == []
+    pictures = [
+        [o["data"]["image/png"] for o in c[2]["outputs"] if "image/png" in o["data"]] for c in (before, cells)
+    ]
+    assert len(pictures[1]) == 1 and pictures[0] != pictures[1]  # one more bar
+
+
+def test_a_slider_turns(page, lab):
+    address, _ = lab
+    run_all(page, address, "01_feature_extraction.ipynb")
+    slider = page.get_by_label("mel bands")
+    slider.scroll_into_view_if_needed()
+    picture = page.locator("img[alt^='mel bands']")
+    assert picture.get_attribute("alt") == "mel bands: 20"
+    first = picture.get_attribute("src")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    assert picture.get_attribute("alt") == "mel bands: 10" and picture.get_attribute("src") != first
+
+
 def test_a_voice_is_recorded_and_named(page, lab):
     address, folder = lab
     run_all(page, address, VOICE)

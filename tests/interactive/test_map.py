@@ -54,7 +54,7 @@ def test_every_point_has_its_own_words_audio_and_attention(tmp_path, corpus_dir,
     table = read_corpus(corpus_dir)
     assert accent_map(model, table, tmp_path / "map.html") == {}
     said, answers = content(tmp_path / "map.html"), infer(model, table)
-    assert len(said["clips"]) == len(table)
+    assert len(said["clips"]) == len(table) and said["calibrated"] is False
     for i in (0, 7, len(table) - 1):
         clip, row = said["clips"][i], table.iloc[i]
         assert (clip["accent"], clip["speaker"], clip["split"]) == (row.accent, row.speaker, row.split)

@@ -2,7 +2,9 @@
 "use strict";
 (async () => {
   const element = (id) => document.getElementById(id);
-  const { places, groups, clips } = JSON.parse(element("map-content").textContent);
+  const { places, groups, clips, calibrated } = JSON.parse(element("map-content").textContent);
+  const answer = ({ predicted, probability: p }) =>
+    calibrated ? `${predicted}, probability ${Math.round(100 * p)} %` : `${predicted}, score ${p.toFixed(2)} (not calibrated)`;
   await Bokeh.embed.embed_item(JSON.parse(element("plot-content").textContent), "plot");
   const figure = Bokeh.documents[0].roots()[0];
   const points = figure.renderers[0].data_source;
@@ -77,7 +79,7 @@
       element("details").hidden = false;
       element("name").textContent = clip.name;
       element("words").textContent = [clip.accent, `speaker ${clip.speaker}`, clip.split].filter(Boolean).join(" · ");
-      element("answer").textContent = `Predicted: ${clip.predicted}, probability ${Math.round(100 * clip.probability)} %`;
+      element("answer").textContent = `Predicted: ${answer(clip)}`;
       element("trouble").textContent = clip.audio ? "" : clip.link
         ? "The page has no room for this clip: it is played from its file."
         : "This clip has no recording, only features.";
@@ -136,7 +138,7 @@
 
   points.data.name = clips.map((clip) => clip.name);
   points.data.words = clips.map((clip) => [clip.accent, clip.speaker, clip.split].filter(Boolean).join(", "));
-  points.data.answer = clips.map((clip) => `${clip.predicted}, ${Math.round(100 * clip.probability)} %`);
+  points.data.answer = clips.map(answer);
   for (const [id, names, act] of [["colour", groups, colour], ["projection", places, project]]) {
     element(id).replaceChildren(...Object.keys(names).map((name) => new Option(name)));
     element(id).addEventListener("change", act);
