@@ -22,7 +22,7 @@ NUMBERS: dict[str, tuple[float, float, str]] = {
         0,
         "a frame needs all of its 512 samples: the last window must be whole",
     ),
-    "02.1": (22, 0, "each of the four blocks halves, and rounds up: 348, 174, ..."),
+    "02.1": (22, 0, "each of the four blocks halves, and rounds up: 347, 174, ..."),
     "03.1": (
         100 / (1 + np.exp(30 * (0.3 - 0.1))),
         0.05,
@@ -35,7 +35,7 @@ NUMBERS: dict[str, tuple[float, float, str]] = {
         "n is 2 (deviation / difference)^2 (1.96 + 0.84)^2, of each",
     ),
     "06.1": (17, 0, "12 % of so many speakers, rounded up, must be three"),
-    "07.1": (100 / 9, 0.5, "nine first languages are on the map, and none is preferred"),
+    "07.1": (100 / 9, 1.0, "nine first languages are on the map, and none is preferred"),
 }
 
 
