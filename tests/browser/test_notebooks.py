@@ -150,6 +150,7 @@ def test_guesses_reach_the_notebook(page, lab):
     page.locator(".jp-CodeCell", has_text='right["you"]').first.click()
     before = saved(page, folder / "notebooks/00_start_here.ipynb")
     menu(page, "Run", "Run Selected Cell")
+    page.wait_for_timeout(3_000)
     until_idle(page, address)
     cells = saved(page, folder / "notebooks/00_start_here.ipynb")
     assert errors_in(cells) == []
