@@ -42,9 +42,8 @@ _HOMES = {
     "interactive.exercises": ("check",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
-__all__ = sorted(
-    _HOME.keys() - {"Guess", "Recorder", "Slider"}
-)  # they need an extra: `from accentlib import *` would fail
+# Not the widgets, which need an extra: `from accentlib import *` would fail.
+__all__ = sorted(_HOME.keys() - {"Guess", "Recorder", "Slider"})
 
 
 def __getattr__(name: str):

@@ -47,7 +47,7 @@ def plot_stages(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             corner = (middle - wide / 2 + 0.05 * back, 0.05 * back - high / 2)
             shade = {"fc": TINTS[row.stage], "alpha": 0.55 if back else 1.0}
             ax.add_patch(Rectangle(corner, wide, high, ec="white", lw=0.6, **shade))
-        seen = "the whole" if steps == 1 and column > 1 or row.stage == "pooling" else f"{row.seen:.3f} s"
+        seen = f"{row.seen:.3f} s" if "steps" in sizes or "frames" in sizes else "the whole"
         axes = row.axes.replace(", ", " × ").replace("channels", "ch")
         lines = [" × ".join(f"{n:,}" for n in row.shape), axes,
                  f"{row.parameters:,} weights" if row.parameters else "nothing learned",

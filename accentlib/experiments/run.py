@@ -194,6 +194,8 @@ def first_look(note: str, trainer: Trainer) -> None:
 
 def draw(trainer: Trainer, model: AccentNet, test: pd.DataFrame, answers: Answers, metrics: dict) -> None:
     """Write the pictures of a run as PNG files."""
+    import matplotlib.pyplot as plt
+
     from .. import plots
 
     chance, speakers = metrics["chance"], counted(metrics["speakers"], "unseen speaker")
@@ -217,7 +219,7 @@ def draw(trainer: Trainer, model: AccentNet, test: pd.DataFrame, answers: Answer
             ax = plots.plot_phones(shares, model.phones, len(shares) * step)
             save("phones", f"Which phone the network hears (darker: surer): {speaker}, {accent}", ax)
         elif weights.frames is not None:
-            ax, below = plots.plt.subplots(2, 1, figsize=(9, 4.5), sharex=True, layout="constrained")[1]
+            ax, below = plt.subplots(2, 1, figsize=(9, 4.5), sharex=True, layout="constrained")[1]
             plots.plot_log_mel(log_mels, sample_rate=config.sample_rate, ax=ax).set_xlabel("")
             plots.plot_attention(weights.frames, seconds_a_step=step, ax=below)
             save("attention", f"Attention of the network: {speaker}, {accent}", ax)

@@ -6,6 +6,7 @@ from torch import nn
 
 from ..config import InputError
 from .accent_net import AccentNet, evaluating
+from .ensemble import Ensemble
 from .padding import as_image, frame_mask
 from .pooling import DoubleMultiHeadAttentionPooling
 from .vgg import VGG
@@ -17,8 +18,10 @@ def stages(model: AccentNet, seconds: float = 4.0) -> pd.DataFrame:
 
     Columns: stage; part (of the stage); shape (of its output, without the batch) and axes (their names);
     parameters; seen (s of speech that one step of the output depends on, the receptive field: everything
-    after the pooling). Raises InputError if the front end is not a VGG."""
+    after the pooling). Raises InputError if the front end is not a VGG, or the model is an ensemble."""
     config = model.config
+    if isinstance(model, Ensemble):
+        raise InputError("stages are those of one network: give one of the ensemble's, model.networks[0]")
     if not isinstance(model.front_end, VGG):
         raise InputError(f"stages are those of a VGG, not of a {config.front_end}")
     rate, window, hop = config.sample_rate or 16_000, config.window_seconds, config.hop_seconds

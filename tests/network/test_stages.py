@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from accentlib import Config, InputError, diagrams, stages
+from accentlib import Config, Ensemble, InputError, diagrams, stages
 from accentlib.network.accent_net import AccentNet
 
 
@@ -35,6 +35,13 @@ def test_a_resnet_has_no_such_stages():
     config = Config.laptop(front_end="ResNet34", sample_rate=16_000, pooling_method="Statistics")
     with pytest.raises(InputError, match="stages are those of a VGG"):
         stages(AccentNet(config, list("ab")))
+
+
+def test_of_an_ensemble_one_network_has_stages(tiny):
+    model = Ensemble([AccentNet(tiny, list("ab")) for _ in range(2)])
+    with pytest.raises(InputError, match="model.networks"):
+        stages(model)
+    assert len(stages(model.networks[0])) == 10
 
 
 def test_every_stage_is_drawn(tiny):
