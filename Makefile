@@ -8,7 +8,7 @@ TESTED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 3 --dist loadfile
 # the newest patch release of every floor in pyproject.toml; PyTorch stays that of constraints.txt
 OLDEST := .venv-oldest/bin/python
 
-.PHONY: run test unit notebooks test-oldest test-avx2 test-browser bench fuzz student lab check clean
+.PHONY: run test unit notebooks test-oldest test-avx2 test-browser bench fuzz student page lab check clean
 
 run: $(INSTALLED)  ## train on the bundled corpus, test on unseen voices, draw the pictures
 	$(BIN)/accentlib run --data data/accents_mini
@@ -30,7 +30,7 @@ test-oldest:  ## unit tests with the oldest dependencies that pyproject.toml all
 test-avx2: $(INSTALLED)  ## unit tests as on a processor with AVX2 but without AVX-512 or bfloat16, as in most laptops
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(TESTED)
 
-test-browser: $(INSTALLED)  ## the map and every notebook in a real browser; needs chromium (apt install chromium)
+test-browser: $(INSTALLED)  ## the map, the page and every notebook in a real browser; needs chromium (apt install chromium)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[browser]"
 	$(BIN)/python -m pytest -q tests/browser
 
@@ -44,6 +44,9 @@ fuzz: $(INSTALLED)  ## 10,000 inputs for every reader of files, 11 min
 
 student: $(INSTALLED)  ## notebooks without outputs and answers, and a worksheet to print: runs/student
 	$(BIN)/python notebooks/handouts.py runs/student
+
+page: $(INSTALLED)  ## the shipped model as a web page that answers: site/index.html, for any static host
+	$(BIN)/accentlib page --output site/index.html
 
 lab: $(INSTALLED)  ## open the first notebook in JupyterLab
 	$(BIN)/jupyter lab --allow-root notebooks/00_start_here.ipynb

@@ -27,6 +27,7 @@ SHIPPED = {  # what is printed about the models of the package
     "accents_mini": "trained on synthetic voices with exaggerated accents; it names one of six for any audio",
     "accents_mini_phones": "as accents_mini; it learned phones as well",
 }
+HELD = "; it holds recordings: pass it on only if the speakers agreed"
 Problems = dict[str, str]  # what is wrong with each clip that could not be used
 
 
@@ -230,11 +231,25 @@ class Call(Settings):
         print(json.dumps(figures, indent=2))
         return problems
 
+    def page(self) -> Problems:
+        from ..interactive.answer_page import answer_page, archive_voices, corpus_voices
+
+        shipped = self.checkpoint in (None, "real_speech") and not is_file("real_speech")
+        model, voices, problems = self.model(), archive_voices() if shipped else None, Problems()
+        if self.data:
+            table = accentlib.read_corpus(self.data, split=False)
+            voices, problems = corpus_voices(model, table, recordings=self.with_recordings)
+        elif self.with_recordings:
+            raise InputError("--recordings puts those of a corpus into the page; give --data")
+        answer_page(model, self.output, voices, shipped=shipped)
+        log(f"{self.output}: open it in a browser" + HELD * self.with_recordings)
+        return problems
+
     def map(self) -> Problems:
         table = accentlib.read_corpus(self.data, split=False)
         if self.split:
             table = pd.concat([accentlib.select(table, split) for split in self.split])
         texts = {"title": f"Accents of {self.data_name()}", "note": corpus_note(self.data)}
         problems = accentlib.accent_map(self.model(), table, self.output, megabytes=self.megabytes, **texts)
-        log(f"{self.output}: open it in a browser")
+        log(f"{self.output}: open it in a browser{HELD}")
         return problems

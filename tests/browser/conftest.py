@@ -11,24 +11,32 @@ SPOKEN = ROOT / "data" / "neural_voices" / "fr" / "af_bella_s05.ogg"
 
 
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory):
-    """Chromium, whose microphone hears a bundled clip."""
+def launch(tmp_path_factory):
+    """Start a Chromium whose microphone hears a bundled clip, over and over."""
     import soundfile as sf
 
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.exit("make test-browser needs a browser: apt install chromium", returncode=2)
-    heard = tmp_path_factory.mktemp("microphone") / "clip.wav"
-    sf.write(heard, *sf.read(SPOKEN), subtype="PCM_16")
-    flags = [
-        "--no-sandbox",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={heard}",
-    ]
+    started = []
+
+    def start(spoken):
+        heard = tmp_path_factory.mktemp("microphone") / "clip.wav"
+        sf.write(heard, *sf.read(spoken), subtype="PCM_16")
+        sound = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={heard}"]
+        started.append(playwright.chromium.launch(executable_path=program, args=["--no-sandbox", *sound]))
+        return started[-1]
+
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=flags)
-        yield browser
-        browser.close()
+        yield start
+        for browser in started:
+            browser.close()
+
+
+@pytest.fixture(scope="session")
+def browser(launch):
+    """Chromium, whose microphone hears a neural voice."""
+    return launch(SPOKEN)
 
 
 @pytest.fixture
