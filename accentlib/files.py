@@ -4,6 +4,7 @@ import csv
 import glob
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from .config import InputError, reason
 if TYPE_CHECKING:  # `accentlib --help` does not wait for pandas
     import pandas as pd
 
+# W3C Media Fragments 1.0: "interview.wav#t=12.5,14" is a segment of that file, from and to s
+SEGMENT = re.compile(r"#t=(\d+\.?\d*),(\d+\.?\d*)$")
 SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # first bytes of .xlsx and .ods, and of .xls
 
 
@@ -54,13 +57,23 @@ def is_file(path: str | Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113  pathlib's raises
 
 
+def file_and_segment(path: str | Path) -> tuple[str, tuple[float, float] | None]:
+    """The file of a path, and the times (s) of its segment, None if the path is the whole file's."""
+    if found := SEGMENT.search(str(path)):
+        return str(path)[: found.start()], (float(found[1]), float(found[2]))
+    return str(path), None
+
+
 def fingerprint(path: str | Path) -> int:
-    """A hash of a file's size and the 4 kB in its middle; 0 if it is unreadable."""
+    """A hash of a file's size, the 4 kB in its middle and its segment; 0 if it is unreadable."""
+    path, segment = file_and_segment(path)
     try:
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123  pathlib's takes twice as long
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size // 2 - 2048))
-            digest = hashlib.blake2b(f"{size}\n".encode() + file.read(4096), digest_size=8).digest()
+            digest = hashlib.blake2b(
+                f"{size}\n{segment or ''}".encode() + file.read(4096), digest_size=8
+            ).digest()
     except (OSError, ValueError):  # ValueError: a NUL in its name
         return 0
     return int.from_bytes(digest, "big", signed=True)

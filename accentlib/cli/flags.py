@@ -110,6 +110,6 @@ def make_parser() -> Parser:
         add_flags(sub, verb["flags"])
         if varied is not None:
             add_config_flags(sub, varied)
-        if name == "corpus":
-            subparsers[name] = sub.add_subparsers(required=True, metavar="KIND")
+        if name in ("corpus", "phones"):
+            subparsers[name] = sub.add_subparsers(required=name == "corpus", metavar="KIND")
     return parser

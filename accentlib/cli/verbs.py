@@ -15,6 +15,7 @@ from ..corpora.known import KNOWN
 from ..corpora.sources import FOREIGN_SUFFIXES, files_in, read_accent_names
 from ..corpora.survey import count_problems
 from ..corpora.table import corpus_note
+from ..corpora.textgrids import from_textgrids, phones_from_textgrids, phones_to_textgrids
 from ..features.audio import AUDIO_SUFFIXES
 from ..features.store import clip_ids, prepare
 from ..files import is_file, replacing, write_table
@@ -85,6 +86,8 @@ class Call(Settings):
         columns = self.picked("path_column", "accent_column", "speaker_column", "split_column")
         if kind == "from-folder":
             listing = accentlib.from_folder(self.SOURCE, **columns)
+        elif kind == "from-textgrid":
+            listing = from_textgrids(self.SOURCE, self.tiers or ())
         elif kind == "from-table":
             listing = accentlib.from_table(self.SOURCE, audio_dir=self.audio_dir, **columns)
         else:
@@ -103,6 +106,8 @@ class Call(Settings):
         log(f"{self.output}: {counted(len(joined), 'clip')}")
 
     def find_phones(self) -> Problems:
+        if not (self.data and self.output):
+            raise InputError("give --data and --output; see accentlib phones --help")
         table = accentlib.read_corpus(self.data, split=False)
         options = self.picked("transcripts", "acoustic_model", "dictionary")
         if self.text and self.transcripts:
@@ -120,6 +125,17 @@ class Call(Settings):
         found = [f"{counted(n, 'clip')} {how}" for how, n in counts.items()]
         log(f"{', '.join(found)}: {self.output}")
         return problems
+
+    def phones_from_textgrids(self) -> Problems:
+        table = accentlib.read_corpus(self.data, split=False)
+        phones, problems = phones_from_textgrids(table, self.SOURCE, self.output, self.tier)
+        log(f"{counted(len(phones), 'phone')}: {self.output}")
+        return problems
+
+    def phones_to_textgrids(self) -> None:
+        table, phones = accentlib.read_corpus(self.data, split=False), accentlib.read_phones(self.phones)
+        written = phones_to_textgrids(table, phones, self.output, self.tier)
+        log(f"{counted(written, 'TextGrid')}: {self.output}")
 
     def run(self) -> Problems:
         from ..experiments.run import summary
@@ -187,7 +203,11 @@ class Call(Settings):
         from ..published.evaluate import evaluate_labels
 
         self.check_source(self.data, self.labels_path)
-        if self.data:
+        if self.embeddings and not self.data:
+            raise InputError("--embeddings are evaluated on a corpus; give --data")
+        if self.embeddings:
+            metrics = accentlib.evaluate_vectors(self.embeddings, self.data, self.split)
+        elif self.data:
             metrics = accentlib.evaluate(self.model(), self.data, self.split)
         else:
             metrics = evaluate_labels(self.model(), self.labels_path, self.data_dir, self.label_names)
@@ -206,10 +226,14 @@ class Call(Settings):
         if not self.output:
             np.savetxt(sys.stdout, answers.embeddings, fmt="%.6g")
             return answers.problems
-        ids = answers.ids
-        paths = pd.Series(list(clips["path"]), clip_ids(clips))[ids].tolist() if self.data else ids
-        arrays = {"paths": paths} if paths == ids else {"paths": paths, "ids": ids}
-        arrays = {name: np.array(column, dtype=str) for name, column in arrays.items()}
+        columns: dict[str, Any] = {"paths": answers.ids}
+        if self.data:
+            rows = clips.set_index(pd.Index(clip_ids(clips)))
+            rows = rows.reindex(columns=["path", "accent", "speaker", "split"], fill_value="").loc[
+                answers.ids
+            ]
+            columns = {"ids": answers.ids} | {f"{name}s": rows[name].tolist() for name in rows}
+        arrays: dict[str, Any] = {name: np.array(column, dtype=str) for name, column in columns.items()}
         self.output.parent.mkdir(parents=True, exist_ok=True)
         with replacing(self.output) as temporary, temporary.open("wb") as file:
             np.savez(file, embeddings=answers.embeddings, **arrays)
@@ -218,10 +242,30 @@ class Call(Settings):
     def predict(self) -> Problems:
         from ..embeddings.inference import prediction_table
 
-        model = self.model()
-        answers = accentlib.infer(model, self.recordings())
-        prediction_table(model, answers).to_csv(sys.stdout, index=False)
-        return answers.problems
+        model, problems = self.model(), Problems()
+        if not self.windows:
+            answers = accentlib.infer(model, self.recordings())
+            prediction_table(model, answers, every=self.every).to_csv(sys.stdout, index=False)
+            return answers.problems
+        for number, file in enumerate(self.recordings()):
+            try:
+                table = accentlib.predict_windows(model, file)
+                table.to_csv(sys.stdout, index=False, header=number == len(problems))
+            except InputError as error:
+                problems[file] = str(error)
+        return problems
+
+    def significance(self) -> None:
+        print(json.dumps(accentlib.significance(self.FIRST, self.SECOND), indent=2))
+
+    def export(self) -> None:
+        difference = accentlib.export(self.model(), self.output, form=self.format)
+        checked = (
+            f"; its outputs differ from PyTorch's by at most {difference:.1g}"
+            if self.format == "onnx"
+            else ""
+        )
+        log(f"{self.output}{checked}")
 
     def score(self) -> Problems:
         pairs = read_pairs(self.clients, self.impostors, self.data_dir, audio=True)

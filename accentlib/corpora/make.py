@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..config import SHORTEST_CLIP, SPLITS, InputError, counted
-from ..files import read_table, replacing
+from ..files import file_and_segment, read_table, replacing
 from .splits import few_speakers, split_by_speaker
 from .survey import describe, report_table, survey
 from .table import check_corpus, read_corpus
@@ -61,7 +61,8 @@ def _write(table: pd.DataFrame, manifest: Path, *, over: bool = True) -> None:
     check_corpus(table, name=str(manifest.parent))
     manifest.parent.mkdir(parents=True, exist_ok=True)
     base = manifest.parent.absolute()
-    paths = [os.path.relpath(p, base) if Path(p).is_relative_to(base) else p for p in table["path"]]
+    files = [file_and_segment(path)[0] for path in table["path"]]  # start and end have columns
+    paths = [os.path.relpath(p, base) if Path(p).is_relative_to(base) else p for p in files]
     order = dict.fromkeys(["path", "accent", "speaker", "split", *table])
     with replacing(manifest) as temporary:
         written = table.assign(path=paths)[[name for name in order if name in table]]

@@ -8,6 +8,7 @@ import pandas as pd
 from ..config import InputError
 from ..features.audio import AUDIO_SUFFIXES
 from ..files import read_table
+from .table import NO_SEGMENT, with_segments
 
 # Formats that telephones record and soundfile cannot read.
 FOREIGN_SUFFIXES = (".m4a", ".mp4", ".aac", ".wma", ".amr", ".3gp", ".webm", ".mka", ".ra")
@@ -82,7 +83,8 @@ def from_table(file: str | Path, *, path_column: str = "path", accent_column: st
                audio_dir: str | Path | None = None) -> pd.DataFrame:  # fmt: skip
     """List the recordings of a CSV or TSV table, one per row; ``speaker_column=""`` if speakers are unknown.
 
-    Paths are relative to ``audio_dir``, by default the table's folder. Returns a listing as
+    Paths are relative to ``audio_dir``, by default the table's folder. With the columns ``start`` and ``end``
+    (s) a row is a segment of its recording, where they are not empty. Returns a listing as
     :func:`from_folder` does, with the other columns. Raises InputError if the table cannot be used."""
     table, base = read_table(file), Path(audio_dir or Path(file).parent)
     wanted = {"path": path_column, "accent": accent_column, "speaker": speaker_column}
@@ -100,6 +102,8 @@ def from_table(file: str | Path, *, path_column: str = "path", accent_column: st
     for name in filter(wanted.get, wanted):
         listing.loc[listing[name].str.strip() == "", "problem"] = f"no {name} in {Path(file).name}"
     listing["path"] = [str((base / path.strip()).absolute()) for path in listing["path"]]
+    listing, wrong = with_segments(listing)
+    listing.loc[wrong & (listing["problem"] == ""), "problem"] = NO_SEGMENT
     return listing
 
 

@@ -11,6 +11,7 @@ import soundfile as sf
 from ..config import SPLITS, InputError
 from ..features.audio import SILENCE, SILENT, audio_blocks
 from ..features.parallel import on_all_cores
+from ..files import file_and_segment
 from .sources import NOT_AUDIO
 
 QUIET = 10 ** (-55 / 20)  # recordings with a lower root mean square, -55 dBFS, are called quiet
@@ -31,7 +32,7 @@ def examine(path: str) -> dict:
             energy += np.square(mono, dtype=np.float64).sum()
             peak, low, high = max(peak, np.abs(block).max()), min(low, mono.min()), max(high, mono.max())
             content.update(block.tobytes())
-        info = sf.info(path)
+        info = sf.info(file_and_segment(path)[0])
     except (InputError, OSError) as error:
         return {"problem": str(error).removeprefix(f"{path}: ")}
     if high - low < 2 * SILENCE:

@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ..config import SPLITS, InputError, counted
@@ -12,20 +13,24 @@ from ..files import read_table
 from .splits import split_by_speaker, unseen_texts
 
 COLUMNS = ("path", "accent", "speaker")
+NO_SEGMENT = "start and end are not the times of a segment, in s"
 PLAIN = re.compile(r"/?([^/.][^/]*/)*[^/.][^/]*" if os.sep == "/" else "(?!)").fullmatch
 
 
 def read_corpus(data: str | Path, *, seed: int = 1234, split: bool = True) -> pd.DataFrame:
     """Read and check a corpus: a folder with a ``manifest.csv``, or that file.
 
-    Its columns: path (absolute, or relative to the file), accent, speaker, and optionally split (train,
-    validation, test; by default made from the seed) and id. ``split=False``: no split, one accent is enough.
-    With a split, clips whose text is tested are left out of training (:func:`unseen_texts`).
-    Returns absolute paths and unique ids (by default the paths). Raises InputError if it is not a corpus."""
+    Its columns: path (absolute, or relative to the file), accent, speaker, and optionally start and end (s)
+    of a segment, split (train, validation, test; by default made from the seed) and id. ``split=False``: no
+    split, one accent is enough. With a split, clips whose text is tested are left out of training
+    (:func:`unseen_texts`). Returns absolute paths and unique ids (by default the paths). Raises InputError
+    if it is not a corpus."""
     manifest = Path(data) / "manifest.csv" if Path(data).is_dir() else Path(data)
     if not manifest.is_file():
         raise InputError(f"{manifest}: no such file; `accentlib corpus from-folder` (or from-table) makes it")
-    table = read_table(manifest, separators=",")
+    table, wrong = with_segments(read_table(manifest, separators=","))
+    if wrong.any():
+        raise InputError(f"{manifest}: line {wrong.argmax() + 2}: {NO_SEGMENT}")
     check_corpus(table, name=str(manifest), accents=2 if split else 1)
     folder = manifest.parent.absolute()
     join = os.path.join  # noqa: PTH118  pathlib takes 8 us, a million times
@@ -41,6 +46,18 @@ def read_corpus(data: str | Path, *, seed: int = 1234, split: bool = True) -> pd
         )
         table = kept.reset_index(drop=True)
     return table
+
+
+def with_segments(table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """A table whose paths name the segments in its columns ``start`` and ``end`` (s), if it has them and they
+    are not empty (:data:`accentlib.files.SEGMENT`); and which rows have times that cannot be used."""
+    if not {"start", "end"} <= set(table.columns):
+        return table, np.zeros(len(table), bool)
+    texts = table[["start", "end"]].astype(str).apply(lambda x: x.str.strip().str.replace(",", "."))
+    start, end = (pd.to_numeric(texts[name], errors="coerce") for name in texts)
+    segment, good = (texts != "").any(axis=1), (start >= 0) & (start < end) & (end < np.inf)
+    named = table["path"] + "#t=" + start.map("{:.3f}".format) + "," + end.map("{:.3f}".format)
+    return table.assign(path=table["path"].where(~(segment & good), named)), (segment & ~good).to_numpy()
 
 
 def check_corpus(table: pd.DataFrame, *, name: str = "table", accents: int = 2) -> None:

@@ -4,7 +4,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from io import BytesIO
+from itertools import pairwise
 from numbers import Real
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
@@ -12,11 +14,12 @@ import pandas as pd
 import torch
 
 from ..config import Config, InputError
-from ..features.audio import as_wave, read_audio, to_mono
+from ..features.audio import as_wave, native_rate, read_audio, to_mono
 from ..features.batches import length_buckets, pad
-from ..features.log_mel import at_rate, file_log_mel, moments, normalise, wave_log_mel
+from ..features.log_mel import at_rate, file_log_mel, moments, normalise, speech, wave_log_mel
 from ..features.parallel import TOGETHER, keep_freed_memory, on_all_cores
 from ..features.store import FeatureStore, clip_ids
+from ..files import file_and_segment
 from ..network.accent_net import AccentNet, evaluating
 from ..network.padding import frame_mask
 from ..network.pooling import Weights
@@ -201,29 +204,53 @@ def embed(model: AccentNet, clips: Clips) -> np.ndarray:
     return _infer_all(model, clips).embeddings
 
 
-def predict(model: AccentNet, clips: Clips) -> pd.DataFrame:
-    """A table with path, accent, probability and nearest accent of clips (see :func:`infer`).
+def predict(model: AccentNet, clips: Clips, *, every: bool = False) -> pd.DataFrame:
+    """A table with path, accent, probability and nearest accent of clips (see :func:`infer`), and with
+    ``every`` the probability of each accent, in columns ``p:ACCENT``.
 
     A calibrated model (:func:`accentlib.calibrate`) predicts "unsure" at probabilities where it is too often
     wrong, and if it knows its training material, "unlike anything I know", without a probability, to what is
     far from that; ``nearest`` is always the most probable accent. If a table has ids other than its paths,
     they are a first column ``id``. Raises InputError with one line for each unreadable clip."""
     answers = _infer_all(model, clips)
-    predictions = prediction_table(model, answers)
+    predictions = prediction_table(model, answers, every=every)
     if isinstance(clips, pd.DataFrame) and "id" in clips and list(clips["path"]) != answers.ids:
         predictions["path"] = list(clips["path"])
         predictions.insert(0, "id", answers.ids)
     return predictions
 
 
-def prediction_table(model: AccentNet, answers: Answers) -> pd.DataFrame:
+def prediction_table(model: AccentNet, answers: Answers, *, every: bool = False) -> pd.DataFrame:
     """The table of :func:`predict` for answers with paths as their ids."""
     nearest, best = answers.accents, answers.probabilities.max(axis=1, initial=0)
     accents = np.where(best < model.calibration.unsure_below, "unsure", nearest)
     if model.familiar:
         unlike = answers.distances > float(model.familiar.limit)
         accents, best = np.where(unlike, UNLIKE, accents), np.where(unlike, np.nan, best)
-    return pd.DataFrame(dict(path=answers.ids, accent=accents, probability=best.round(4), nearest=nearest))
+    table = pd.DataFrame(dict(path=answers.ids, accent=accents, probability=best.round(4), nearest=nearest))
+    if every:
+        table[[f"p:{label}" for label in model.labels]] = answers.probabilities.round(4)
+    return table
+
+
+def predict_windows(model: AccentNet, path: str | Path, *, seconds: float = 4.0) -> pd.DataFrame:
+    """Who sounds like what, when: :func:`predict` with ``every`` for consecutive windows of a recording.
+
+    Returns a row for each window of ``seconds``: ``path``, ``start`` and ``end`` (s, in the recording; pauses
+    that the model cuts are in no window's length), and the columns of :func:`predict`. Each window is
+    normalised and judged by itself. Raises InputError if the recording is unusable."""
+    rate = model.config.sample_rate or native_rate(path)
+    wave = to_mono(*read_audio(path), rate, name=str(path))
+    kept = np.arange(len(wave))
+    if model.config.trim_silence:
+        kept = np.flatnonzero(speech(wave, rate, model.config.trim_silence))
+    edges = np.linspace(0, len(kept), max(1, round(len(kept) / (seconds * rate))) + 1).astype(int)
+    spans = [(kept[a], kept[b - 1] + 1) for a, b in pairwise(edges)]
+    table = predict(model, [(wave[a:b], rate) for a, b in spans], every=True).assign(path=str(path))
+    start = file_and_segment(path)[1]
+    first = start[0] if start else 0.0
+    times = pd.DataFrame([(first + a / rate, first + b / rate) for a, b in spans], columns=["start", "end"])
+    return table[["path"]].join(times.round(3)).join(table.drop(columns="path"))
 
 
 def attention(model: AccentNet, clip: Clip) -> tuple[np.ndarray, Weights]:

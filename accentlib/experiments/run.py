@@ -19,7 +19,7 @@ from ..embeddings.familiarity import fit_familiar
 from ..embeddings.inference import Answers, attention, infer
 from ..embeddings.metrics import classification_metrics, neighbour_metrics, percent_interval
 from ..features.store import FeatureStore, clip_ids, open_store
-from ..files import replacing
+from ..files import replacing, write_table
 from ..network.accent_net import AccentNet
 from ..network.checkpoint import known_clips, load_model, save_calibrated
 from ..training.augment import noise_and_rooms
@@ -39,7 +39,8 @@ def run(data: str | Path, config: Config, out_dir: str | Path, *, phones: str | 
     Parameters
     ----------
     out_dir : str or Path
-        Receives ``features/``, ``best.pt``, ``last.pt``, ``tensorboard/``, ``figures/``, ``metrics.json``.
+        Receives ``features/``, ``best.pt``, ``last.pt``, ``tensorboard/``, ``figures/``, ``metrics.json``,
+        ``predictions.csv`` (of all splits), ``history.csv`` and ``config.json``.
     phones : str or Path, optional
         Table of phones for ``phone_weight``; by default ``phones.csv`` beside the manifest, or else those
         that :func:`accentlib.find_phones` recognises in the training clips.
@@ -66,10 +67,22 @@ def run(data: str | Path, config: Config, out_dir: str | Path, *, phones: str | 
     metrics["shared_texts"] = shared_texts(trainer.table)
     metrics |= {"updates": trainer.step, "training_seconds": round(trainer.seconds, 1)}
     metrics |= {"note": corpus_note(data), "problems": trainer.store.problems}
+    keep_tables(trainer, model)
     draw(trainer, model, test, answers, metrics)
     with replacing(out_dir / "metrics.json") as temporary:
         temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     return metrics
+
+
+def keep_tables(trainer: Trainer, model: AccentNet) -> None:
+    """Write the run's ``predictions.csv`` (all splits), ``history.csv`` and ``config.json``."""
+    table, folder = trainer.store.keep(trainer.table), trainer.out_dir
+    answers = infer(model, table, store=trainer.store)
+    known = table[["id", "path", "speaker", "accent", "split"]].assign(predicted=answers.accents)
+    write_table(folder / "predictions.csv", known.assign(probability=answers.probabilities.max(1).round(4)))
+    write_table(folder / "history.csv", pd.DataFrame(trainer.history))
+    with replacing(folder / "config.json") as temporary:
+        temporary.write_text(json.dumps(trainer.config.to_dict(), indent=2) + "\n", encoding="utf-8")
 
 
 def best_model(trainer: Trainer) -> AccentNet:

@@ -9,7 +9,7 @@ import numpy as np
 import soundfile as sf
 
 from ..config import InputError
-from ..files import is_file
+from ..files import file_and_segment, is_file
 
 AUDIO_SUFFIXES = tuple(".wav .flac .ogg .opus .mp3 .oga .aif .aiff .aifc .au .caf .w64 .sph".split())
 SILENCE = 1e-4  # amplitude below which a wave counts as silent (-80 dBFS)
@@ -23,7 +23,8 @@ NOT_FINITE = "contains samples that are not numbers (NaN or infinite)"
 
 
 def load_audio(path: str | Path, sample_rate: int) -> np.ndarray:
-    """Read any file that soundfile reads, as a mono wave ``(samples,)``, float32 in [-1, 1].
+    """Read any file that soundfile reads, as a mono wave ``(samples,)``, float32 in [-1, 1]. Of the path
+    "interview.wav#t=12.5,14" only the segment from 12.5 to 14 s is decoded.
 
     It is resampled (soxr) to ``sample_rate`` Hz (0: not). Raises InputError if not audio, cut or silent."""
     return to_mono(*read_audio(path), sample_rate, name=str(path))
@@ -40,9 +41,11 @@ def read_audio(path: str | Path | BytesIO) -> tuple[np.ndarray, int]:
 def audio_blocks(path: str | Path | BytesIO) -> Iterator[tuple[int, np.ndarray]]:
     """Yield a file's rate (Hz) and next block ``(at most BLOCK samples, channels)``, float32 in [-1, 1].
     InputError if the file is missing, empty, not audio or (after its last block) truncated."""
-    prefix = "" if isinstance(path, BytesIO) else f"{path}: "
-    if not isinstance(path, BytesIO) and not is_file(path):
-        raise InputError(f"{prefix}no such file")
+    prefix, segment = "" if isinstance(path, BytesIO) else f"{path}: ", None
+    if not isinstance(path, BytesIO):
+        path, segment = file_and_segment(path)
+        if not is_file(path):
+            raise InputError(f"{prefix}no such file")
     if (path.getbuffer().nbytes if isinstance(path, BytesIO) else Path(path).stat().st_size) == 0:
         raise InputError(f"{prefix}empty file")
     samples = 0
@@ -50,13 +53,15 @@ def audio_blocks(path: str | Path | BytesIO) -> Iterator[tuple[int, np.ndarray]]
         with sf.SoundFile(path) as file:
             if not RATES[0] <= (rate := file.samplerate) <= RATES[1]:
                 raise InputError(f"{prefix}its header says {rate} samples a second, which is not speech")
+            wanted = _seek(file, segment, prefix) if segment else file.frames
             # Unused memory costs time, so ask for what is left; a header may promise too little.
-            while len(block := file.read(min(BLOCK, max(1024, file.frames - samples)), "float32", True)):
+            least = 0 if segment else 1024
+            while len(block := file.read(min(BLOCK, max(least, wanted - samples)), "float32", True)):
                 if not np.isfinite(block).all():
                     raise InputError(prefix + NOT_FINITE)
                 samples += len(block)
                 yield rate, block
-            if samples < file.frames or _is_cut_short(path, file):
+            if samples < wanted or (not segment and _is_cut_short(path, file)):
                 raise InputError(f"{prefix}truncated (the end of the file is missing)")
     except (sf.LibsndfileError, RuntimeError, OSError) as error:
         reason = str(error).rsplit(": ", 1)[-1].rstrip(".")
@@ -65,6 +70,19 @@ def audio_blocks(path: str | Path | BytesIO) -> Iterator[tuple[int, np.ndarray]]
         raise InputError(f"{prefix}not readable as audio, or damaged ({reason})") from None
     if not samples:
         raise InputError(f"{prefix}no samples in it")
+
+
+def _seek(file: sf.SoundFile, segment: tuple[float, float], prefix: str) -> int:
+    """Go to a segment's first sample; the number of its samples."""
+    start, stop = (round(seconds * file.samplerate) for seconds in segment)
+    if start >= stop:
+        raise InputError(f"{prefix}its segment ends before it starts")
+    if stop > file.frames:
+        raise InputError(
+            f"{prefix}its segment ends after the recording, which has {len(file) / file.samplerate:.3f} s"
+        )
+    file.seek(start)
+    return stop - start
 
 
 def _is_cut_short(path: str | Path | BytesIO, audio: sf.SoundFile) -> bool:
@@ -108,10 +126,10 @@ def as_wave(wave: Any, rate: Any) -> tuple[np.ndarray, int]:
 
 def native_rate(path: str | Path) -> int:
     """The sample rate of an audio file, Hz. Raises InputError if it is missing or not audio."""
-    if not is_file(path):
+    if not is_file(file := file_and_segment(path)[0]):
         raise InputError(f"{path}: no such file")
     try:
-        return sf.info(path).samplerate
+        return sf.info(file).samplerate
     except (sf.LibsndfileError, RuntimeError, TypeError):
         raise InputError(f"{path}: not readable as audio") from None
 

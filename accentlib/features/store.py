@@ -15,7 +15,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from ..config import Config, InputError, current_names
-from ..files import is_file, naming
+from ..files import file_and_segment, is_file, naming
 from .audio import AUDIO_SUFFIXES, native_rate
 from .log_mel import file_log_mel, made_with
 from .parallel import on_all_cores
@@ -176,7 +176,7 @@ def _header(rows: int, n_mels: int) -> bytes:
 def file_stamp(path: str | Path) -> list[int]:
     """Size and change time (ns) of a file, zeros where there is none."""
     try:
-        status = os.stat(path)
+        status = os.stat(file_and_segment(path)[0])
     except (OSError, ValueError):  # ValueError: a NUL in it
         return [0, 0]
     return [status.st_size, status.st_mtime_ns]

@@ -24,7 +24,7 @@ from ..features.audio import load_audio
 from ..features.log_mel import cut_pauses
 from ..features.parallel import on_all_cores
 from ..features.store import FeatureStore, audio_beside, clip_ids, prepare
-from ..files import replacing
+from ..files import file_and_segment, replacing
 from ..network.accent_net import AccentNet, Calibration
 from ..network.checkpoint import known_clips
 from ..network.pooling import Weights
@@ -112,7 +112,9 @@ def look_at(config: Config, folder: Path, store: FeatureStore,
     image.imsave(webp, log_mels.T, origin="lower", cmap="magma", format="webp", pil_kwargs={"quality": 40})
     media = {"picture": f"data:image/webp;base64,{b64encode(webp.getvalue()).decode()}"}
     if audio:
-        clip["link"] = quote(Path(os.path.relpath(audio, folder)).as_posix())
+        file, segment = file_and_segment(audio)
+        clip["link"] = quote(Path(os.path.relpath(file, folder)).as_posix())
+        clip["link"] += "#t={},{}".format(*segment) if segment else ""  # browsers play just that
         sound = as_opus(audio, clip["seconds"], config.trim_silence)
         media["audio"] = f"data:audio/ogg;base64,{b64encode(sound).decode()}"
     return clip, media
@@ -120,8 +122,9 @@ def look_at(config: Config, folder: Path, store: FeatureStore,
 
 def as_opus(audio: str, seconds: float, trim_silence: float) -> bytes:
     """A recording as Ogg Opus without its pauses: as it is, if it is that already and small."""
-    content = Path(audio).read_bytes()
-    if b"OpusHead" in content[:64] and len(content) <= LARGEST * seconds and not trim_silence:
+    name, segment = file_and_segment(audio)
+    content = b"" if segment or trim_silence else Path(name).read_bytes()
+    if b"OpusHead" in content[:64] and len(content) <= LARGEST * seconds:
         return content
     wave = load_audio(audio, AUDIO_RATE)
     if trim_silence:  # so that attention and audio go together

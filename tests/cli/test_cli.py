@@ -500,7 +500,8 @@ def test_embeddings_of_a_corpus_are_those_of_its_clips_by_id(run_dir, corpus_dir
     assert vectors["embeddings"].shape == (4, TINY["embedding_size"])
     np.testing.assert_array_equal(vectors["embeddings"][0], vectors["embeddings"][1])
     assert main([*argv, str(corpus_dir)]) == 0  # the ids are the paths
-    assert set(np.load(tmp_path / "v.npz")) == {"paths", "embeddings"}
+    names = {"ids", "paths", "accents", "speakers", "splits", "embeddings"}
+    assert set(np.load(tmp_path / "v.npz")) == names
 
 
 @pytest.mark.parametrize(

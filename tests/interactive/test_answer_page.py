@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,8 +79,7 @@ def test_unreadable_clips_are_named(tmp_path, tiny):
     data = write_corpus(tmp_path / "corpus")
     table = read_corpus(data, split=False)
     broken = table["path"].iloc[0]
-    with open(broken, "wb") as file:
-        file.write(b"no audio")
+    Path(broken).write_bytes(b"no audio")
     voices, problems = corpus_voices(AccentNet(tiny.replace(sample_rate=RATE), ["a", "b"]).eval(), table)
     assert list(problems) == [broken] and len(voices.names) == len(table) - 1
 

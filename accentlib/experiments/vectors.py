@@ -1,0 +1,55 @@
+"""Somebody else's vectors on our splits: what a linear classifier of them reaches."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from ..config import InputError
+from ..corpora.splits import shared_texts
+from ..corpora.table import corpus_note, read_corpus, select
+from ..embeddings.metrics import corpus_metrics, neighbour_metrics
+from ..features.store import clip_ids
+
+
+def read_vectors(file: str | Path) -> dict[str, np.ndarray]:
+    """The vectors of an ``.npz`` with the arrays ``ids`` (or ``paths``) and ``embeddings``, by id. Raises
+    InputError if it is none, or a vector is not finite."""
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            ids, vectors = arrays["ids" if "ids" in arrays else "paths"], arrays["embeddings"]
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        why = (
+            "no such file"
+            if isinstance(error, FileNotFoundError)
+            else "no plain arrays ids and embeddings in it"
+        )
+        raise InputError(f"{file}: {why}") from None
+    if vectors.ndim != 2 or vectors.dtype.kind not in "fiu" or ids.shape != vectors.shape[:1]:
+        raise InputError(f"{file}: {ids.shape} ids and embeddings {vectors.shape} do not go together")
+    if len(bad := ids[~np.isfinite(vectors).all(axis=1)]):
+        raise InputError(f"{file}: the embedding of {bad[0]} is not finite ({len(bad)} in all)")
+    return dict(zip(map(str, ids), vectors.astype(np.float64), strict=True))
+
+
+def evaluate_vectors(file: str | Path, data: str | Path, split: str = "test") -> dict:
+    """Figures of a logistic regression on vectors, trained on the corpus's training speakers and tested on
+    ``split``, as :func:`accentlib.evaluate` gives them; ids are the corpus's, or paths as in its manifest.
+    Raises InputError if clips have no vector."""
+    known, folder = read_vectors(file), Path(data) if Path(data).is_dir() else Path(data).parent
+    table = read_corpus(data)
+    table["id"] = [clip if clip in known else os.path.relpath(clip, folder) for clip in clip_ids(table)]
+    if lacking := [clip for clip in clip_ids(table) if clip not in known]:
+        raise InputError(
+            f"{file}: no embedding of {lacking[0]} ({len(lacking)} of {len(table)} clips lack one)"
+        )
+    train, test = select(table, "train"), select(table, split)
+    x, x_test = (np.stack([known[clip] for clip in clip_ids(rows)]) for rows in (train, test))
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
+    predicted, labels = classifier.fit(x, train["accent"]).predict(x_test), sorted(set(table["accent"]))
+    metrics = corpus_metrics(test, predicted, labels) | {"embedding": neighbour_metrics(x_test, test)}
+    texts: dict = {"shared_texts": shared_texts(table, split), "note": corpus_note(data), "problems": {}}
+    return metrics | {"classifier": "logistic regression", "split": split} | texts
