@@ -53,11 +53,12 @@ def spellings(name: str) -> list[str]:
     return [f"--{text}" for text in dict.fromkeys(x for n in names for x in (n, n.replace("_", "-")))]
 
 
-def new_file(suffix: str, text: str) -> Path:
+def new_file(suffixes: str, text: str) -> Path:
     """The path of an output file; an existing file of another kind is refused (``--output *.wav``)."""
     path = Path(text)
-    if path.exists() and path.suffix.lower() != suffix:
-        raise argparse.ArgumentTypeError(f"{path} exists and is no {suffix} file; choose another name")
+    if path.exists() and path.suffix.lower() not in suffixes.split():
+        kind = " or ".join(suffixes.split())
+        raise argparse.ArgumentTypeError(f"{path} exists and is no {kind} file; choose another name")
     return path
 
 

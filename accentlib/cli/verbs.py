@@ -219,22 +219,25 @@ class Call(Settings):
     def embed(self) -> Problems:
         self.FILE += filter(None, [self.audioPath])
         self.check_source(self.data, self.FILE)
-        if self.output and self.output.suffix.lower() in (".csv", ".tsv", ".txt", ".json"):
-            raise InputError(f"{self.output}: embeddings are written as .npz; for text leave out --output")
+        if self.output and self.output.suffix.lower() not in (".npz", ".csv"):
+            raise InputError(
+                f"{self.output}: embeddings are written as .npz or .csv; without --output, as text"
+            )
         clips: Any = accentlib.read_corpus(self.data, split=False) if self.data else self.recordings()
         answers = accentlib.infer(self.model(), clips, scheduler=self.scheduler)
         if not self.output:
             np.savetxt(sys.stdout, answers.embeddings, fmt="%.6g")
             return answers.problems
-        columns: dict[str, Any] = {"paths": answers.ids}
+        known = pd.DataFrame({"path": answers.ids})
         if self.data:
-            rows = clips.set_index(pd.Index(clip_ids(clips)))
-            rows = rows.reindex(columns=["path", "accent", "speaker", "split"], fill_value="").loc[
-                answers.ids
-            ]
-            columns = {"ids": answers.ids} | {f"{name}s": rows[name].tolist() for name in rows}
-        arrays: dict[str, Any] = {name: np.array(column, dtype=str) for name, column in columns.items()}
+            names = ["path", "accent", "speaker", "split"]
+            rows = clips.reindex(columns=names, fill_value="").set_axis(clip_ids(clips)).loc[answers.ids]
+            known = rows.rename_axis("id").reset_index()
         self.output.parent.mkdir(parents=True, exist_ok=True)
+        if self.output.suffix.lower() == ".csv":
+            write_table(self.output, known.join(pd.DataFrame(answers.embeddings).add_prefix("e")))
+            return answers.problems
+        arrays: dict[str, Any] = {f"{name}s": known[name].to_numpy(str) for name in known}
         with replacing(self.output) as temporary, temporary.open("wb") as file:
             np.savez(file, embeddings=answers.embeddings, **arrays)
         return answers.problems
@@ -260,12 +263,7 @@ class Call(Settings):
 
     def export(self) -> None:
         difference = accentlib.export(self.model(), self.output, form=self.format)
-        checked = (
-            f"; its outputs differ from PyTorch's by at most {difference:.1g}"
-            if self.format == "onnx"
-            else ""
-        )
-        log(f"{self.output}{checked}")
+        log(f"{self.output}: its outputs differ from PyTorch's by at most {difference:.1g}")
 
     def score(self) -> Problems:
         pairs = read_pairs(self.clients, self.impostors, self.data_dir, audio=True)

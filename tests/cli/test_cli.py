@@ -283,7 +283,7 @@ def test_evaluated_on_speakers_that_it_was_trained_on_it_says_so_first(run_dir, 
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["embed", "{run}", "{clip}", "--output", "vectors.csv"], "vectors.csv: embeddings are written as .npz"),
+        (["embed", "{run}", "{clip}", "--output", "vectors.json"], "vectors.json: embeddings are written as .npz or .csv"),
         (["predict", "{folder}", "{clip}"], "a folder; the model of a run is best.pt in it"),
         (["corpus", "from-table", "{out}", "--output", "c"], "a folder; give the table in it"),
         (["run", "--data", "{table}"], "lacks the column path, accent, speaker; it has file;who (accentlib corpus from-t"),
@@ -298,7 +298,7 @@ def test_a_slip_is_answered_by_the_way_out(argv, message, run_dir, corpus_dir, t
     }  # fmt: skip
     assert main([names.get(word, word) for word in argv]) == 2
     err = capsys.readouterr().err.splitlines()[-1]
-    assert message in err and not (tmp_path / "vectors.csv").exists()
+    assert message in err and not (tmp_path / "vectors.json").exists()
 
 
 def test_a_folder_given_to_predict_and_embed_is_what_is_in_it(run_dir, corpus_dir, tmp_path, capsys):

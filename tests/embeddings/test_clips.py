@@ -10,11 +10,13 @@ import soundfile as sf
 import torch
 from helpers import RATE, tone
 
-from accentlib import embed, infer, predict
+from accentlib import embed, infer, predict, predict_windows
+from accentlib.cli import main
 from accentlib.config import InputError
 from accentlib.embeddings.evaluate import evaluate_table
 from accentlib.features.log_mel import file_log_mel
 from accentlib.network.accent_net import AccentNet
+from accentlib.network.checkpoint import save_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +165,38 @@ def test_a_clip_that_is_given_twice_has_two_rows(model, tmp_path):
     assert answers.ids == [*paths, paths[0]] and list(answers.problems) == ["none.wav"]
     first, other, again = answers.embeddings
     assert np.abs(first - again).max() < 0.1 * np.abs(first - other).max()
+
+
+def test_every_probability_may_have_a_column(model):
+    table = predict(model, [(WAVE, RATE)], every=True)
+    assert list(table.columns[-3:]) == ["p:a", "p:b", "p:c"]
+    np.testing.assert_allclose(
+        table.iloc[0, -3:].astype(float), infer(model, (WAVE, RATE)).probabilities[0], atol=1e-4
+    )
+
+
+def test_windows_say_when_in_the_recording_pauses_and_all(model, tmp_path, capsys):
+    """Three tones of 4 s, 5 s of silence after the first: the windows are the tones."""
+    tones = [tone(pitch, 4.0, seed=pitch) for pitch in (150, 400, 900)]
+    wave = np.concatenate([tones[0], np.zeros(5 * RATE), *tones[1:]])
+    sf.write(tmp_path / "long.wav", wave, RATE)
+    cutting = AccentNet(model.config.replace(trim_silence=30.0), model.labels).eval()
+    table = predict_windows(cutting, tmp_path / "long.wav")
+    assert (table["start"].to_numpy()[1:] >= table["end"].to_numpy()[:-1]).all()
+    np.testing.assert_allclose(table["end"], [4, 13, 17], atol=0.3)
+    whole = predict_windows(model, tmp_path / "long.wav", seconds=17.0)
+    assert whole[["start", "end"]].to_numpy().tolist() == [[0, 17]]
+    part = predict_windows(cutting, f"{tmp_path / 'long.wav'}#t=9,17")
+    np.testing.assert_allclose(part["start"], [9, 13], atol=0.4)
+    save_checkpoint(tmp_path / "m.pt", cutting)
+    argv = [
+        "predict",
+        "--windows",
+        "--checkpoint",
+        str(tmp_path / "m.pt"),
+        str(tmp_path / "long.wav"),
+        "none.wav",
+    ]
+    assert main(argv) == 1
+    printed = capsys.readouterr()
+    assert pd.read_csv(io.StringIO(printed.out)).shape == (3, 9) and "none.wav: no such file" in printed.err

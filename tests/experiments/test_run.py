@@ -1,9 +1,13 @@
 """Evaluation of a model on splits of a corpus."""
 
+import json
+
+import numpy as np
 import pandas as pd
 import pytest
 from helpers import write_corpus
 
+from accentlib.config import Config
 from accentlib.experiments.run import evaluate, run, warnings_of
 from accentlib.network.accent_net import AccentNet
 
@@ -35,7 +39,14 @@ def test_there_is_a_first_picture_before_the_training_ends(tmp_path, tiny, monke
     monkeypatch.setattr("accentlib.experiments.run.FIRST_LOOK", 2)
     seen, picture = [], tmp_path / "run" / "figures" / "tsne_first.png"
     monkeypatch.setattr("accentlib.training.loop.check_gradients", lambda _: seen.append(picture.exists()))
-    run(data, tiny.replace(max_epochs=4), tmp_path / "run")
+    metrics = run(data, tiny.replace(max_epochs=4), tmp_path / "run")
+    written = pd.read_csv(tmp_path / "run/predictions.csv")
+    assert written["split"].value_counts().to_dict() == {"train": 6, "validation": 6, "test": 6}
+    test = written[written["split"] == "test"]
+    recalls = (test["predicted"] == test["accent"]).groupby(test["accent"]).mean()
+    assert np.isclose(recalls.mean(), metrics["balanced_accuracy"])
+    assert len(pd.read_csv(tmp_path / "run/history.csv")) == 4
+    assert Config.from_dict(json.loads((tmp_path / "run/config.json").read_text())).max_epochs == 4
     assert seen == [False, False, True, True] and picture.stat().st_size > 5000
     assert f"after 2 of 4 epochs: {picture}" in capsys.readouterr().err
     run(data, tiny.replace(max_epochs=1), tmp_path / "short")
