@@ -11,28 +11,26 @@ import pandas as pd
 import accentlib
 
 from ..config import Config, InputError, counted
-from ..corpora.known import KNOWN
-from ..corpora.sources import FOREIGN_SUFFIXES, files_in, read_accent_names
-from ..corpora.survey import count_problems
+from ..corpora.sources import FOREIGN_SUFFIXES, files_in
 from ..corpora.table import corpus_note
-from ..corpora.textgrids import from_textgrids, phones_from_textgrids, phones_to_textgrids
 from ..features.audio import AUDIO_SUFFIXES
 from ..features.store import clip_ids, prepare
 from ..files import is_file, replacing, write_table
 from ..published.lists import extract_list, label_corpus, read_pairs
+from .corpus_verbs import CorpusVerbs, Problems
 from .flags import GROUPS
-from .settings import Settings, log
+from .settings import log
 
 SHIPPED = {  # what is printed about the models of the package
     "real_speech": "names the most similar of nine first languages; it is often wrong, and no test of origin",
     "accents_mini": "trained on synthetic voices with exaggerated accents; it names one of six for any audio",
     "accents_mini_phones": "as accents_mini; it learned phones as well",
 }
+LICENCE = "trained on the Speech Accent Archive (S. Weinberger, George Mason University); CC BY-NC-SA 2.0"
 HELD = "; it holds recordings: pass it on only if the speakers agreed"
-Problems = dict[str, str]  # what is wrong with each clip that could not be used
 
 
-class Call(Settings):
+class Call(CorpusVerbs):
     """One call of the command line: the arguments as attributes, and a method for each verb."""
 
     def trainer(self, config: Config, out_dir: Path):
@@ -68,6 +66,10 @@ class Call(Settings):
         model.config = model.config.replace(**self.picked("sample_rate", "n_fft", "evaluation_window"))
         return model
 
+    def licence(self) -> str:
+        """Credit and licence of the model, if it is the shipped one."""
+        return LICENCE if self.checkpoint in (None, "real_speech") and not is_file("real_speech") else ""
+
     def recordings(self) -> list[str]:
         """The named audio files, and those in the named folders."""
         files, suffixes = [], (*AUDIO_SUFFIXES, *FOREIGN_SUFFIXES)  # what cannot be read is reported
@@ -79,63 +81,6 @@ class Call(Settings):
                 raise InputError(f"{name}: no audio files in it")
             files.extend([*map(str, found)])
         return files
-
-    def corpus(self) -> int:
-        """Make a corpus; the number of recordings that were left out, which the report names."""
-        kind = self.verb.removeprefix("corpus ")
-        columns = self.picked("path_column", "accent_column", "speaker_column", "split_column")
-        if kind == "from-folder":
-            listing = accentlib.from_folder(self.SOURCE, **columns)
-        elif kind == "from-textgrid":
-            listing = from_textgrids(self.SOURCE, self.tiers or ())
-        elif kind == "from-table":
-            listing = accentlib.from_table(self.SOURCE, audio_dir=self.audio_dir, **columns)
-        else:
-            listing = accentlib.read_known(kind, self.SOURCE, **columns)
-        options = self.picked("seed", "min_seconds", "min_speakers")
-        if self.accent_names:
-            options["accent_names"] = read_accent_names(self.accent_names)
-        note = KNOWN[kind].note if kind in KNOWN else ""
-        table, report = accentlib.make_corpus(listing, self.output, note=note, **options)
-        use = "use it as --data" if "split" in table else "it cannot be trained on as it is"
-        log(f"{self.output}: {use}; report.json is in it")
-        return count_problems(report)
-
-    def join(self) -> None:
-        joined = accentlib.join_corpora(self.data, self.output, seed=self.seed)
-        log(f"{self.output}: {counted(len(joined), 'clip')}")
-
-    def find_phones(self) -> Problems:
-        if not (self.data and self.output):
-            raise InputError("give --data and --output; see accentlib phones --help")
-        table = accentlib.read_corpus(self.data, split=False)
-        options = self.picked("transcripts", "acoustic_model", "dictionary")
-        if self.text and self.transcripts:
-            raise InputError("give --text or --transcripts, not both")
-        if self.text:
-            try:
-                options["text"] = Path(self.text).read_text("utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                why = getattr(error, "strerror", None) or "it is not in UTF-8"
-                raise InputError(f"{self.text}: no text that can be read ({why})") from None
-            if not options["text"].strip():
-                raise InputError(f"{self.text}: there is no text in it")
-        phones, problems = accentlib.find_phones(table, self.output, **options)
-        counts = phones.groupby(clip_ids(phones))["source"].first().value_counts()
-        found = [f"{counted(n, 'clip')} {how}" for how, n in counts.items()]
-        log(f"{', '.join(found)}: {self.output}")
-        return problems
-
-    def phones_from_textgrids(self) -> Problems:
-        table = accentlib.read_corpus(self.data, split=False)
-        phones, problems = phones_from_textgrids(table, self.SOURCE, self.output, self.tier)
-        log(f"{counted(len(phones), 'phone')}: {self.output}")
-        return problems
-
-    def phones_to_textgrids(self) -> None:
-        table, phones = accentlib.read_corpus(self.data, split=False), accentlib.read_phones(self.phones)
-        written = phones_to_textgrids(table, phones, self.output, self.tier)
-        log(f"{counted(written, 'TextGrid')}: {self.output}")
 
     def run(self) -> Problems:
         from ..experiments.run import summary
@@ -245,12 +190,14 @@ class Call(Settings):
     def predict(self) -> Problems:
         from ..embeddings.inference import prediction_table
 
+        self.check_source(self.data, self.FILE)
+        clips: Any = accentlib.read_corpus(self.data, split=False) if self.data else self.recordings()
         model, problems = self.model(), Problems()
         if not self.windows:
-            answers = accentlib.infer(model, self.recordings())
+            answers = accentlib.infer(model, clips)
             prediction_table(model, answers, every=self.every).to_csv(sys.stdout, index=False)
             return answers.problems
-        for number, file in enumerate(self.recordings()):
+        for number, file in enumerate(clips["path"] if self.data else clips):
             try:
                 table = accentlib.predict_windows(model, file)
                 table.to_csv(sys.stdout, index=False, header=number == len(problems))
@@ -262,7 +209,8 @@ class Call(Settings):
         print(json.dumps(accentlib.significance(self.FIRST, self.SECOND), indent=2))
 
     def export(self) -> None:
-        difference = accentlib.export(self.model(), self.output, form=self.format)
+        form = self.format or self.output.suffix.lower().lstrip(".")
+        difference = accentlib.export(self.model(), self.output, form=form, note=self.licence())
         log(f"{self.output}: its outputs differ from PyTorch's by at most {difference:.1g}")
 
     def score(self) -> Problems:
@@ -276,14 +224,16 @@ class Call(Settings):
     def page(self) -> Problems:
         from ..interactive.answer_page import answer_page, archive_voices, corpus_voices
 
-        shipped = self.checkpoint in (None, "real_speech") and not is_file("real_speech")
+        shipped, note = bool(self.licence()), corpus_note(self.data) if self.data else ""
+        if not (shipped or note) and self.checkpoint in SHIPPED:
+            note = f"It is {SHIPPED['accents_mini']}."
         model, voices, problems = self.model(), archive_voices() if shipped else None, Problems()
         if self.data:
             table = accentlib.read_corpus(self.data, split=False)
             voices, problems = corpus_voices(model, table, recordings=self.with_recordings)
         elif self.with_recordings:
             raise InputError("--recordings puts those of a corpus into the page; give --data")
-        answer_page(model, self.output, voices, shipped=shipped)
+        answer_page(model, self.output, voices, shipped=shipped, note=note)
         log(f"{self.output}: open it in a browser" + HELD * self.with_recordings)
         return problems
 

@@ -79,14 +79,20 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def from_table(file: str | Path, *, path_column: str = "path", accent_column: str = "accent",
-               speaker_column: str = "speaker", split_column: str = "split",
-               audio_dir: str | Path | None = None) -> pd.DataFrame:  # fmt: skip
+               speaker_column: str = "speaker", split_column: str = "split", start_column: str = "start",
+               end_column: str = "end", audio_dir: str | Path | None = None) -> pd.DataFrame:  # fmt: skip
     """List the recordings of a CSV or TSV table, one per row; ``speaker_column=""`` if speakers are unknown.
 
-    Paths are relative to ``audio_dir``, by default the table's folder. With the columns ``start`` and ``end``
-    (s) a row is a segment of its recording, where they are not empty. Returns a listing as
+    Paths are relative to ``audio_dir``, by default the table's folder. With ``start_column`` and
+    ``end_column`` (s) a row is a segment of its recording, where they are not empty. Returns a listing as
     :func:`from_folder` does, with the other columns. Raises InputError if the table cannot be used."""
     table, base = read_table(file), Path(audio_dir or Path(file).parent)
+    for name, column in (("start", start_column), ("end", end_column)):
+        if column != name and column not in table:
+            raise InputError(
+                f"{file}: no column {column!r} for the {name}; it has {', '.join(table.columns)}"
+            )
+    table = table.rename(columns={start_column: "start", end_column: "end"})
     wanted = {"path": path_column, "accent": accent_column, "speaker": speaker_column}
     for name, column in wanted.items():
         if column and column not in table:

@@ -79,6 +79,8 @@ def survey(listing: pd.DataFrame, min_seconds: float, min_speakers: int,
         table.loc[usable, name], spellings[name] = one_spelling(table.loc[usable, name])
     accents = table[usable].groupby("path")["accent"].nunique()
     leave_out(table["path"].map(accents) > 1, "listed twice, with different accents")
+    speakers = table[usable].groupby("path")["speaker"].nunique()
+    leave_out(table["path"].map(speakers) > 1, "listed twice, with different speakers: which part is whose?")
     leave_out(keys.duplicated(), "listed twice" if keys.name == "path" else "its id is listed twice")
     paths = table.loc[table["problem"] == "", "path"].unique().tolist()
     found = dict(zip(paths, on_all_cores(examine, paths, progress="examining"), strict=True))

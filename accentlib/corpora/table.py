@@ -57,7 +57,8 @@ def with_segments(table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     start, end = (pd.to_numeric(texts[name], errors="coerce") for name in texts)
     segment, good = (texts != "").any(axis=1), (start >= 0) & (start < end) & (end < np.inf)
     named = table["path"] + "#t=" + start.map("{:.3f}".format) + "," + end.map("{:.3f}".format)
-    return table.assign(path=table["path"].where(~(segment & good), named)), (segment & ~good).to_numpy()
+    named = table.assign(path=named, start=start.map("{:.3f}".format), end=end.map("{:.3f}".format))
+    return named.where(segment & good, table), (segment & ~good).to_numpy()
 
 
 def check_corpus(table: pd.DataFrame, *, name: str = "table", accents: int = 2) -> None:

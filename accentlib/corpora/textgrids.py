@@ -15,7 +15,17 @@ import soundfile as sf
 from ..config import InputError, counted
 from ..features.store import audio_beside, clip_ids
 from ..files import file_and_segment, write_table
+from .sources import files_in
 
+# length, aspiration and the like, tie bars, IPA's stress marks, and ARPABET's
+MARKS = re.compile(
+    "[\u02d0\u02d1\u02b0\u02b7\u02b2\u02e0\u032a\u0329\u032f\u0303\u0361\u02c8\u02cc]|(?<=[A-Z])[0-2]$"
+)
+BROAD = {  # further symbols for English, and the phones of the alphabet that they come under
+    "ə": "AH", "ɐ": "AH", "ɜ": "ER", "ɚ": "ER", "ɒ": "AA", "e": "EH", "a": "AE", "o": "OW", "əʊ": "OW",
+    "əw": "OW", "aj": "AY", "aw": "AW", "ej": "EY", "ɔj": "OY", "ɨ": "IH", "ʉ": "UW", "r": "R", "ɫ": "L",
+    "g": "G", "ʧ": "CH", "ʤ": "JH", "c": "K", "ɟ": "G", "ɲ": "N", "ʎ": "L", "ç": "HH",
+}  # fmt: skip
 SILENT = {"": "SIL", "sp": "SIL", "sil": "SIL", "pau": "SIL", "h#": "SIL", "spn": "+SPN+", "nsn": "+NSN+"}
 
 
@@ -28,7 +38,8 @@ def open_grid(file: Path) -> Any:
     try:
         return textgrid.openTextgrid(str(file), includeEmptyIntervals=False, reportingMode="silence")
     except Exception as error:  # praatio has no error of its own for a damaged file
-        raise InputError(f"{file}: no TextGrid that can be read ({type(error).__name__})") from None
+        advice = "open it in Praat, and save it as text in UTF-8"
+        raise InputError(f"{file}: no TextGrid that can be read ({type(error).__name__}); {advice}") from None
 
 
 def intervals(grid: Any, tier: str, file: Path) -> Iterator[tuple[float, float, str]]:
@@ -46,21 +57,23 @@ def from_textgrids(folder: str | Path, tiers: Collection[str] = ()) -> pd.DataFr
     """List the labelled intervals of ``accent/**/*.TextGrid`` as segments of the recordings beside them, as
     :func:`accentlib.from_folder` lists files. Each tier, by default each of a grid, is a speaker of that
     name; the label is the ``text``. Raises InputError if there is no TextGrid."""
-    rows, files = [], sorted(Path(folder).rglob("*.TextGrid"))
+    rows, folder = list[dict](), Path(folder)
+    files = [file for file in files_in(folder) if file.suffix.lower() == ".textgrid"]
     for file in files:
         row = {"path": str(file.absolute()), "accent": file.relative_to(folder).parts[0], "speaker": None}
         audio = audio_beside(f"{file.absolute().with_suffix('')}.pickle")
         try:
             if not audio or len(file.relative_to(folder).parts) == 1:
-                raise InputError(
-                    f"{file}: {'not in the folder of an accent' if audio else 'no recording beside it'}"
-                )
-            grid = open_grid(file)
+                what = "not in the folder of an accent" if audio else "no recording beside it"
+                raise InputError(f"{file}: {what}")
+            grid, before = open_grid(file), len(rows)
             for tier in tiers or grid.tierNames:
                 for start, end, text in intervals(grid, tier, file):
                     path = f"{audio}#t={start:.3f},{end:.3f}"
                     segment = {"path": path, "start": f"{start:.3f}", "end": f"{end:.3f}", "text": text}
                     rows.append(row | segment | {"speaker": tier, "problem": ""})
+            if len(rows) == before:
+                raise InputError(f"{file}: no labelled interval in {', '.join(tiers or grid.tierNames)}")
         except InputError as error:
             rows.append(row | {"problem": str(error).removeprefix(f"{file}: ")})
     if not rows:
@@ -95,8 +108,9 @@ def phones_to_textgrids(
         if clip in names:
             audio, segment = file_and_segment(paths[clip])
             length = segment[1] - segment[0] if segment else sf.info(audio).duration
+            own = own[own["start"] < length].assign(end=own["end"].clip(upper=length))
             entries = [Interval(float(x.start), float(x.end), x.phone) for x in own.itertuples()]
-            grids[Path(folder, names[clip])] = entries, max(length, entries[-1].end)
+            grids[Path(folder, names[clip])] = entries, length
     if taken := [file for file in grids if file.exists()]:
         raise InputError(f"{taken[0]} is there already, perhaps corrected; name another --output")
     from praatio.data_classes.interval_tier import IntervalTier
@@ -118,7 +132,8 @@ def phones_from_textgrids(table: pd.DataFrame, folder: str | Path, output: str |
     Returns it, and what is wrong with each clip without phones, by id. Labels that are neither are named and
     counted. Raises InputError if no label is known."""
     arpabet = json.loads(Path(__file__).with_name("ipa.json").read_text("utf-8"))["arpabet"]
-    known = {symbol: name for name, symbol in arpabet.items()} | {name: name for name in arpabet} | SILENT
+    known = {symbol: name for name, symbol in arpabet.items()} | {name: name for name in arpabet}
+    known |= BROAD | SILENT
     rows, problems, unknown = [], {}, Counter[str]()
     paths = dict(zip(clip_ids(table), table["path"], strict=True))
     for clip, name in grid_names(table).items():
@@ -127,7 +142,7 @@ def phones_from_textgrids(table: pd.DataFrame, folder: str | Path, output: str |
                 raise InputError(f"{file}: no such file")
             for start, end, label in intervals(open_grid(file), tier, file):
                 label = label.strip()
-                spellings = (label, re.sub("[0-2]$", "", label.upper()), label.lower())
+                spellings = (label, MARKS.sub("", label), MARKS.sub("", label.upper()), label.lower())
                 phone = next((known[x] for x in spellings if x in known), None)
                 unknown[label] += phone is None
                 if phone:

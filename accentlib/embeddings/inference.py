@@ -233,13 +233,17 @@ def prediction_table(model: AccentNet, answers: Answers, *, every: bool = False)
     return table
 
 
-def predict_windows(model: AccentNet, path: str | Path, *, seconds: float = 4.0) -> pd.DataFrame:
+def predict_windows(model: AccentNet, path: str | Path, *, seconds: float = 0.0) -> pd.DataFrame:
     """Who sounds like what, when: :func:`predict` with ``every`` for consecutive windows of a recording.
 
-    Returns a row for each window of ``seconds``: ``path``, ``start`` and ``end`` (s, in the recording; pauses
-    that the model cuts are in no window's length), and the columns of :func:`predict`. Each window is
-    normalised and judged by itself. Raises InputError if the recording is unusable."""
-    rate = model.config.sample_rate or native_rate(path)
+    Returns a row for each window of ``seconds`` (by default the model's, or 4): ``path``, ``start`` and
+    ``end`` (s, in the recording; pauses that the model cuts do not count), and the columns of
+    :func:`predict`. Each window is normalised and judged by itself. Raises InputError if the recording is
+    unusable."""
+    rate, seconds = (
+        model.config.sample_rate or native_rate(path),
+        seconds or model.config.evaluation_window or 4,
+    )
     wave = to_mono(*read_audio(path), rate, name=str(path))
     kept = np.arange(len(wave))
     if model.config.trim_silence:

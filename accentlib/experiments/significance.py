@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from ..config import InputError
+from ..corpora.splits import few_speakers
 from ..embeddings.metrics import classification_metrics, speaker_interval
-from .grid import read_results
+from ..files import read_table
 
 DRAWS = 10_000
 POWER = 1.96 + 0.84  # standard errors of a difference that is seen with a probability of 80 %, at p < 0.05
@@ -15,9 +16,7 @@ POWER = 1.96 + 0.84  # standard errors of a difference that is seen with a proba
 
 def read_predictions(file: str | Path) -> pd.DataFrame:
     """Predictions on the split test, or on all clips if none is named, by id; InputError if unusable."""
-    if not Path(file).is_file():
-        raise InputError(f"{file}: no such file")
-    table = read_results(file).astype(str)
+    table = read_table(file)
     if missing := [name for name in ("id", "speaker", "accent", "predicted") if name not in table]:
         raise InputError(f"{file}: lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}")
     table = table[table["split"] == "test"] if "split" in table else table
@@ -57,4 +56,5 @@ def significance(a: str | Path, b: str | Path) -> dict:
         "difference": difference, "low": low, "high": high, "p": float((extreme + 1) / (DRAWS + 1)),
         "a": gains[0], "b": gains[1], "speakers": len(each), "clips": len(both),
         "clips_in_one_only": len(first) + len(second) - 2 * len(both), "speakers_needed": needed,
+        "few_speakers": few_speakers(both),
     }  # fmt: skip

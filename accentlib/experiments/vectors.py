@@ -1,9 +1,11 @@
 """Somebody else's vectors on our splits: what a linear classifier of them reaches."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -13,11 +15,17 @@ from ..corpora.splits import shared_texts
 from ..corpora.table import corpus_note, read_corpus, select
 from ..embeddings.metrics import corpus_metrics, neighbour_metrics
 from ..features.store import clip_ids
+from ..files import read_table
 
 
 def read_vectors(file: str | Path) -> dict[str, np.ndarray]:
-    """The vectors of an ``.npz`` with the arrays ``ids`` (or ``paths``) and ``embeddings``, by id. Raises
-    InputError if it is none, or a vector is not finite."""
+    """The vectors of an ``.npz`` with the arrays ``ids`` (or ``paths``) and ``embeddings``, or of a ``.csv``
+    as ``accentlib embed`` writes it, by id. Raises InputError if it is none, or a vector is not finite."""
+    if Path(file).suffix.lower() == ".csv":
+        table = read_table(file)
+        values = table[[name for name in table if re.fullmatch(r"e\d+", name)]]
+        keys = table.reindex(columns=["id", "path"]).bfill(axis=1)["id"].to_numpy(str)
+        return check_vectors(file, keys, values.apply(pd.to_numeric, errors="coerce").to_numpy(float))
     try:
         with np.load(file, allow_pickle=False) as arrays:
             ids, vectors = arrays["ids" if "ids" in arrays else "paths"], arrays["embeddings"]
@@ -28,7 +36,17 @@ def read_vectors(file: str | Path) -> dict[str, np.ndarray]:
             else "no plain arrays ids and embeddings in it"
         )
         raise InputError(f"{file}: {why}") from None
-    if vectors.ndim != 2 or vectors.dtype.kind not in "fiu" or ids.shape != vectors.shape[:1]:
+    return check_vectors(file, ids, vectors)
+
+
+def check_vectors(file: str | Path, ids: np.ndarray, vectors: np.ndarray) -> dict[str, np.ndarray]:
+    """Vectors by id; InputError if they cannot be used."""
+    if (
+        vectors.ndim != 2
+        or vectors.dtype.kind not in "fiu"
+        or ids.shape != vectors.shape[:1]
+        or not vectors.size
+    ):
         raise InputError(f"{file}: {ids.shape} ids and embeddings {vectors.shape} do not go together")
     if len(bad := ids[~np.isfinite(vectors).all(axis=1)]):
         raise InputError(f"{file}: the embedding of {bad[0]} is not finite ({len(bad)} in all)")

@@ -60,7 +60,7 @@ def corpus_voices(model: AccentNet, table: pd.DataFrame, *, recordings: bool = F
 
 
 def answer_page(model: AccentNet, output: str | Path, voices: Voices | None = None, *, shipped: bool = False,
-                half: bool = True, seed: int = 0) -> None:  # fmt: skip
+                note: str = "", half: bool = True, seed: int = 0) -> None:  # fmt: skip
     """Write a page that holds ``model`` and says which accent a voice resembles.
 
     Parameters
@@ -69,6 +69,8 @@ def answer_page(model: AccentNet, output: str | Path, voices: Voices | None = No
         Points of the map beside which a new voice is put.
     shipped : bool
         It is the model of the package, whose limits, licence and credit the page then states.
+    note : str
+        What else to know before the first answer, say that the voices are synthetic.
     half : bool
         Store weights with 16 bits.
 
@@ -91,7 +93,12 @@ def answer_page(model: AccentNet, output: str | Path, voices: Voices | None = No
     web, parts = resources.files(__package__) / "web", "page.html page.css page.js network.js recorder.js"
     html, css, js, network, recorder = ((web / x).read_text(encoding="utf-8") for x in parts.split())
     recorder = recorder.replace("export default { render };", "")  # here it is no module
-    texts = {"labels": model.labels, "shipped": shipped, "voices": voices}
+    answers = [
+        *['"unsure"'] * (model.calibration.unsure_below > 0),
+        *['"unlike anything I know"'] * bool(model.familiar),
+    ]
+    names = [label.capitalize() for label in model.labels]
+    texts = {"labels": names, "answers": answers, "shipped": shipped, "voices": voices, "note": note}
     scripts = {"content": as_script(content), "css": css, "js": js, "network": network, "recorder": recorder}
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)

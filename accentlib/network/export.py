@@ -31,16 +31,19 @@ class Outputs(nn.Module):
         return embeddings, self.model.classify(embeddings)
 
 
-def export(model: AccentNet, output: str | Path, *, form: str = "onnx") -> float:
+def export(model: AccentNet, output: str | Path, *, form: str = "onnx", note: str = "") -> float:
     """Write a model in one of FORMATS; return the largest difference of its outputs to PyTorch's.
 
-    Labels, phones, settings and calibration are in the file's metadata, as JSON. Raises InputError if a
-    package is missing, or if ONNX Runtime computes something else (then nothing is written)."""
+    Labels, phones, settings, calibration and the ``note`` (a licence, say) are in the file's metadata, as
+    JSON. Raises InputError if the file is named after another format, a package is missing, or ONNX Runtime
+    computes something else (then nothing is written)."""
+    if form not in FORMATS or Path(output).suffix.lower().lstrip(".") in {*FORMATS} - {form}:
+        raise InputError(f"{output}: name it .onnx or .safetensors, after its format")
     needed = ("onnx", "onnxruntime") if form == "onnx" else ("safetensors",)
     if lacking := [name for name in needed if not find_spec(name)]:
         raise InputError(f"{form} needs {' and '.join(lacking)}: pip install 'accentlib[export]'")
     facts = {"labels": model.labels, "phones": model.phones, "config": model.config.to_dict(),
-             "calibration": vars(model.calibration)}  # fmt: skip
+             "calibration": vars(model.calibration), "note": note}  # fmt: skip
     metadata, output = {name: json.dumps(fact) for name, fact in facts.items()}, Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as temporary, evaluating(model):

@@ -481,6 +481,9 @@ def test_a_missing_package_is_named_in_one_line(
 ):
     names = {"out": tmp_path / "out", "model": run_dir / "best.pt", "data": corpus_dir}
     monkeypatch.setitem(sys.modules, module, None)
+    package, _, name = module.rpartition(".")
+    if package in sys.modules:  # another test has imported it
+        monkeypatch.delattr(sys.modules[package], name, raising=False)
     assert main([word.format(**names) for word in argv]) == 2
     err = capsys.readouterr().err
     assert module in err and err.startswith("accentlib: ") and err.count("\n") == 1

@@ -15,6 +15,7 @@ from accentlib.embeddings.inference import infer
 from accentlib.features.audio import load_audio
 from accentlib.files import fingerprint
 from accentlib.network.accent_net import AccentNet
+from accentlib.network.checkpoint import save_checkpoint
 from accentlib.training.loop import train
 
 
@@ -94,3 +95,29 @@ def test_faulty_segments_are_left_out_each_with_its_reason(interviews, tmp_path,
     turns.to_csv(interviews / "manifest.csv", index=False)
     with pytest.raises(InputError, match="line 2: start and end"):
         read_corpus(interviews)
+
+
+def test_columns_of_any_name_and_rows_without_times(interviews, tmp_path, capsys):
+    turns = pd.read_csv(interviews / "turns.csv").rename(columns={"start": "from", "end": "to"})
+    turns.to_csv(interviews / "turns.csv", index=False)
+    command = ["corpus", "from-table", str(interviews / "turns.csv"), "--output", str(tmp_path / "corpus")]
+    assert main(command) == 2  # two recordings, each by several speakers: nobody may have a whole one
+    report = json.loads((tmp_path / "corpus/report.json").read_text())
+    assert [*report["left_out_because"]] == ["listed twice, with different accents"]
+    assert main([*command, "--start_column", "from", "--end_column", "to"]) == 0
+    assert pd.read_csv(tmp_path / "corpus/manifest.csv")["start"].nunique() == 20
+    assert main([*command, "--start_column", "begin", "--end_column", "to"]) == 2
+    assert "no column 'begin' for the start" in capsys.readouterr().err
+    turns.assign(accent="one").to_csv(interviews / "turns.csv", index=False)
+    assert main([*command[:-1], str(tmp_path / "other")]) == 2
+    report = json.loads((tmp_path / "other/report.json").read_text())
+    assert [*report["left_out_because"]] == ["listed twice, with different speakers: which part is whose?"]
+
+
+def test_the_segments_of_a_corpus_can_be_predicted(interviews, tmp_path, tiny, capsys):
+    save_checkpoint(tmp_path / "m.pt", AccentNet(tiny.replace(sample_rate=RATE), ["a", "b"]))
+    main(["corpus", "from-table", str(interviews / "turns.csv"), "--output", str(tmp_path / "corpus")])
+    capsys.readouterr()
+    assert main(["predict", "--checkpoint", str(tmp_path / "m.pt"), "--data", str(tmp_path / "corpus")]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 41 and "#t=0.000,1.500" in printed[1]

@@ -89,14 +89,17 @@ def test_phones_go_to_textgrids_and_come_back(tmp_path, capsys):
 def test_labels_in_ipa_and_with_stress_are_known_and_strange_ones_counted(tmp_path, capsys):
     table = read_corpus(ROOT / "data/accents_mini", split=False)[:2]
     stem = table["path"].iloc[0].rpartition("/")[2].removesuffix(".ogg")
-    labels = ["AA1", "θ", "ah0", "sp", "ɹ", "??", "??", "ʘ"]
+    labels = ["AA1", "θ", "ah0", "sp", "ɹ", "ə", "iː", "pʰ", "t͡ʃ", "ˈæ", "??", "??", "ʘ"]
     other = table["path"].iloc[1].rpartition("/")[2].removesuffix(".ogg")
     write_grid(
         tmp_path / f"{stem}.TextGrid", {"phone": [(0.1 * k, 0.1 * k + 0.1, x) for k, x in enumerate(labels)]}
     )
     write_grid(tmp_path / f"{other}.TextGrid", {"phone": [(0.0, 0.1, "??")], "phones": []})
     phones, problems = phones_from_textgrids(table, tmp_path, tmp_path / "p.csv", "phone")
-    assert phones["phone"].tolist() == ["AA", "TH", "AH", "SIL", "R"] and problems == {}
+    assert (
+        phones["phone"].tolist() == ["AA", "TH", "AH", "SIL", "R", "AH", "IY", "P", "CH", "AE"]
+        and problems == {}
+    )
     assert "?? (3), ʘ (1)" in capsys.readouterr().err
     with pytest.raises(InputError, match="no tier 'words'"):
         phones_from_textgrids(table, tmp_path, tmp_path / "q.csv", "words")

@@ -47,6 +47,8 @@ def test_a_clear_difference_is_seen_and_none_is_not(tmp_path, capsys):
     assert found["speakers"] == 20 and found["clips"] == 120 and found["speakers_needed"] < 20
     back = significance(poor, good)
     assert back["difference"] == -found["difference"] and back["p"] == found["p"]
+    assert found["few_speakers"] == ""
+    pd.read_csv(good).to_csv(good, index=False, sep=";")  # as a spreadsheet writes it
     same = significance(good, good)
     assert same["difference"] == 0 and same["p"] == 1 and same["speakers_needed"] is None
 
@@ -85,6 +87,8 @@ def test_vectors_of_another_system_are_judged_on_our_splits(tmp_path, capsys):
     assert main(["evaluate", "--embeddings", str(tmp_path / "v.npz"), "--data", str(data)]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["balanced_accuracy"] == 1 and figures["clips"] == len(select(table, "test"))
+    table[["id"]].join(pd.DataFrame(vectors).add_prefix("e")).to_csv(tmp_path / "v.csv", index=False)
+    assert evaluate_vectors(tmp_path / "v.csv", data)["balanced_accuracy"] == 1
     relative = [str(path).removeprefix(f"{data}/") for path in table["path"]]
     np.savez(tmp_path / "r.npz", paths=np.array(relative), embeddings=vectors)
     assert evaluate_vectors(tmp_path / "r.npz", data)["balanced_accuracy"] == 1

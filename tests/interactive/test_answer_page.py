@@ -71,6 +71,9 @@ def test_a_corpus_lends_its_voices_and_its_recordings_only_if_asked(tmp_path, ti
     assert len(content["voices"]["sounds"]) == len(table)
     assert base64.b64decode(content["voices"]["sounds"][0].partition(",")[2]).startswith(b"OggS")
     assert main(command) == 0 and content_of(tmp_path / "page.html")["voices"] is None
+    assert "unsure" not in text.split("<script")[0]  # it is not calibrated
+    assert main(["page", "--checkpoint", "accents_mini", "--output", str(tmp_path / "mini.html")]) == 0
+    assert "trained on synthetic voices" in (tmp_path / "mini.html").read_text("utf-8")
     assert main([*command, "--recordings"]) == 2
     assert "give --data" in capsys.readouterr().err
 

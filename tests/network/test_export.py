@@ -69,6 +69,15 @@ def test_a_file_that_computes_something_else_is_not_written(tmp_path, tiny, monk
     assert list(tmp_path.iterdir()) == [] and model.training
 
 
+def test_a_file_is_named_after_its_format_and_holds_the_licence(tmp_path, capsys):
+    assert main(["export", "--output", str(tmp_path / "m.safetensors")]) == 0
+    with safe_open(tmp_path / "m.safetensors", "pt") as file:
+        assert "CC BY-NC-SA" in file.metadata()["note"]
+    for name, more in (("m.onnx", ["--format", "safetensors"]), ("m.bin", [])):
+        assert main(["export", "--output", str(tmp_path / name), *more]) == 2
+        assert "name it .onnx or .safetensors" in capsys.readouterr().err
+
+
 def test_a_missing_package_is_named(tmp_path, tiny, monkeypatch):
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="onnx and onnxruntime: pip install"):

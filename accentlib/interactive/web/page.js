@@ -23,7 +23,7 @@
     const worker = new Worker(source);
     worker.onmessage = ({ data: { id, ready, answer, error, reasons } }) => {
       if (ready) {
-        say("Ready. Read a sentence or two in English, for at least 3 s.");
+        say("Ready. Read this, or say anything in English, for at least 3 s.".replace("Read this, or say", document.querySelector("blockquote") ? "Read this, or say" : "Say"));
         element("recorder").hidden = false;
         document.body.dataset.ready = String(Math.round(performance.now()));
       } else if (reasons) {
