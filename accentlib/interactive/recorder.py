@@ -20,7 +20,7 @@ class Recorder(anywidget.AnyWidget):
     # float32, mono; from_json gets the browser's bytes as a memoryview
     samples = traitlets.Bytes(b"").tag(sync=True, from_json=lambda sent, widget: bytes(sent))
     next = traitlets.Unicode("Now run the cells below.").tag(sync=True)  # what to do after a recording
-    rate = traitlets.Int(16_000).tag(sync=True)  # Hz; the browser resamples
+    rate = traitlets.Int(48_000).tag(sync=True)  # Hz; browsers resample well upwards only
 
     def __repr__(self) -> str:
         return "Recorder()"

@@ -2,7 +2,24 @@
 // Rows are arrays of Float32Array; a tensor is {shape, data}, row by row. It runs in a worker, beside the page.
 "use strict";
 
-// ---- features/log_mel.py
+// ---- features/audio.py, features/log_mel.py
+
+// Resample a wave (samples) by a sinc in a Hann window of 64 zero crossings: what lies above the lower rate's half is left out.
+// (An OfflineAudioContext would fold it back into the spectrum.)
+function resample(wave, from, to) {
+  if (from === to) return wave;
+  const cutoff = Math.min(1, to / from) * 0.97; // of half the old rate
+  const reach = 32 / cutoff; // samples
+  return Float32Array.from({ length: Math.round((wave.length * to) / from) }, (_, i) => {
+    const centre = (i * from) / to;
+    let sum = 0;
+    for (let k = Math.max(0, Math.ceil(centre - reach)); k <= Math.min(wave.length - 1, centre + reach); k++) {
+      const x = Math.PI * cutoff * (k - centre);
+      sum += wave[k] * (x ? Math.sin(x) / x : 1) * (0.5 + 0.5 * Math.cos((Math.PI * (k - centre)) / reach));
+    }
+    return cutoff * sum;
+  });
+}
 
 // Mask (samples) of all but pauses: `decibels` below the loudest 40 ms, 0.1 s away from speech.
 function speech(wave, rate, decibels) {
@@ -396,11 +413,11 @@ function loadModel(content) {
 }
 
 let model;
-globalThis.onmessage = ({ data: { content, id, wave } }) => {
+globalThis.onmessage = ({ data: { content, id, wave, rate } }) => {
   try {
     if (content) model = loadModel(content);
     if (content) return postMessage({ ready: true });
-    const found = infer(model, wave);
+    const found = infer(model, resample(wave, rate, model.config.sample_rate));
     const { seen, logMels, ...answer } = found;
     if (model.voices) answer.neighbours = neighbours(model, answer.embedding);
     postMessage({ id, answer: { ...answer, picture: picture(model, found) } });

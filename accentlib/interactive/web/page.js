@@ -23,7 +23,7 @@
     const worker = new Worker(source);
     worker.onmessage = ({ data: { id, ready, answer, error, reasons } }) => {
       if (ready) {
-        say("Ready. Read this, or say anything in English, for at least 3 s.".replace("Read this, or say", document.querySelector("blockquote") ? "Read this, or say" : "Say"));
+        say(`Ready. ${document.querySelector("blockquote") ? "Read this, or say anything in English" : "Speak"}, for at least 3 s.`);
         element("recorder").hidden = false;
         document.body.dataset.ready = String(Math.round(performance.now()));
       } else if (reasons) {
@@ -39,21 +39,10 @@
     return worker;
   }
 
-  async function resampled(samples, from) {
-    if (from === rate) return samples;
-    const context = new OfflineAudioContext(1, Math.max(1, Math.round((samples.length * rate) / from)), rate);
-    const source = new AudioBufferSourceNode(context, { buffer: new AudioBuffer({ length: samples.length, sampleRate: from }) });
-    source.buffer.copyToChannel(samples, 0);
-    source.connect(context.destination);
-    source.start();
-    return (await context.startRendering()).getChannelData(0);
-  }
-
-  async function answer(samples, sampleRate, explain = () => {}) {
-    const wave = await resampled(samples, sampleRate);
+  function answer(samples, sampleRate, explain = () => {}) {
     return new Promise((resolve, reject) => {
       waiting[++asked] = { resolve, reject, explain };
-      worker.postMessage({ id: asked, wave });
+      worker.postMessage({ id: asked, wave: samples, rate: sampleRate });
     });
   }
 
@@ -155,8 +144,9 @@
   const worker = connect();
   const secure = Boolean(navigator.mediaDevices);
   element("insecure").hidden = secure;
-  const stub = { rate, next: "", samples: null, get: (name) => stub[name], set: (name, value) => { stub[name] = value; } };
-  stub.save_changes = () => heard(new Float32Array(stub.samples.buffer), rate);
+  const at = 48_000; // Hz; browsers resample downwards worse than network.js
+  const stub = { rate: at, next: "", samples: null, get: (name) => stub[name], set: (name, value) => { stub[name] = value; } };
+  stub.save_changes = () => heard(new Float32Array(stub.samples.buffer), at);
   render({ model: stub, el: element("recorder") });
   if (!secure) {
     element("recorder").querySelector("button").hidden = true;

@@ -1,6 +1,6 @@
 // Record or upload a clip: float32 samples, mono, for Python or for a page.
 const SHORTEST = 0.5; // s
-const LONGEST = 30; // s; at a message of 10 MiB (163 s) Jupyter's server drops the connection to the kernel
+const LONGEST = 30; // s; at a message of 10 MiB (54 s) Jupyter's server drops the connection to the kernel
 const SILENT = 0.003; // largest sample of a silent microphone
 const AS_IT_IS = { echoCancellation: false, noiseSuppression: false, autoGainControl: false }; // made for calls, they change speech
 const TOO_LONG = 600; // s; decoded at once, an hour would fill the memory
