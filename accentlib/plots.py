@@ -163,6 +163,25 @@ def plot_reasons(table: pd.DataFrame, *, most: int = 8, ax: Axes | None = None) 
     return ax
 
 
+def plot_windows(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Which accent a recording resembles, when: of :func:`accentlib.predict_windows`, the probabilities
+    stacked over time, hatched where a window is unlike anything that the model knows."""
+    ax = ax or plt.subplots(figsize=(10, 3), layout="constrained")[1]
+    columns = [name for name in table if name.startswith("p:")]
+    below, width = np.zeros(len(table)), table["end"] - table["start"]
+    for name, colour in palette([name[2:] for name in columns]).items():
+        ax.bar(table["start"], table[f"p:{name}"], width, below, color=colour, align="edge", label=name)
+        below += table[f"p:{name}"]
+    unknown = table[table["probability"].isna()]
+    kind: dict = (
+        {"color": "none", "hatch": "///", "ec": "0.2", "lw": 0, "label": "unlike"} if len(unknown) else {}
+    )
+    ax.bar(unknown["start"], 1, unknown["end"] - unknown["start"], align="edge", **kind)
+    ax.set(xlabel="time (s)", ylabel="probability", ylim=(0, 1), xlim=(0, table["end"].max()))
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
+
+
 def project_tsne(embeddings: np.ndarray, *, perplexity: float = 30.0,
                  seed: int = 0) -> tuple[np.ndarray, str]:  # fmt: skip
     """t-SNE by cosine of at least four embeddings: points ``(clips, 2)``, and the caption that they need.

@@ -204,3 +204,17 @@ def test_reasons_are_bars_with_the_strongest_on_top_and_those_against_in_grey():
     assert all(len(of) == 1 for of in colours) and colours[0] != colours[1]
     assert "dutch" in ax.get_xlabel() and "nats" in ax.get_xlabel()
     assert plots.plot_reasons(table, ax=ax) is ax
+
+
+def test_windows_are_stacked_over_time_and_hatched_where_unlike():
+    table = pd.DataFrame(
+        {"start": [0.0, 4.0, 9.0], "end": [4.0, 8.0, 13.0], "probability": [0.7, np.nan, 0.6]}
+    )
+    table[["p:low", "p:high"]] = [[0.7, 0.3], [0.5, 0.5], [0.4, 0.6]]
+    ax = plots.plot_windows(table)
+    (low, high, unlike) = ax.containers
+    np.testing.assert_allclose([bar.get_height() for bar in low], table["p:low"])
+    np.testing.assert_allclose([bar.get_y() for bar in high], table["p:low"])
+    assert [(bar.get_x(), bar.get_width(), bar.get_hatch()) for bar in unlike] == [(4.0, 4.0, "///")]
+    sure = plots.plot_windows(table.fillna(0.5))
+    assert [text.get_text() for text in sure.get_legend().get_texts()] == ["low", "high"]
