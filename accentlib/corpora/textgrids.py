@@ -138,7 +138,10 @@ def phones_from_textgrids(table: pd.DataFrame, folder: str | Path, output: str |
     paths = dict(zip(clip_ids(table), table["path"], strict=True))
     for clip, name in grid_names(table).items():
         try:
-            if not (file := Path(folder, name)).is_file():
+            file = Path(folder, name)
+            if not file.is_file() and file.parent.name == "wav":  # L2-ARCTIC has ABA/textgrid beside ABA/wav
+                file = file.parent.with_name("textgrid") / file.name
+            if not file.is_file():
                 raise InputError(f"{file}: no such file")
             for start, end, label in intervals(open_grid(file), tier, file):
                 label = label.strip()

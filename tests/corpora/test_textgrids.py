@@ -142,3 +142,19 @@ def test_the_verbs_write_only_where_they_are_told(tmp_path, capsys):
     assert {path: path.read_bytes() for path in data.iterdir()} == before
     np.testing.assert_array_equal(read_phones(tmp_path / "b.csv")["end"], 0.5)
     assert main(["phones", *common]) == 2 and "give --data and --output" in capsys.readouterr().err
+
+
+def test_the_grids_of_l2_arctic_are_found_in_their_folder(tmp_path):
+    rows = []
+    for speaker in ("ABA", "BWC"):
+        (tmp_path / speaker / "wav").mkdir(parents=True)
+        rows.append(
+            shutil.copy(
+                ROOT / "data/accents_mini/clips/french/spk06_s14.ogg",
+                tmp_path / speaker / "wav/arctic_a0001.wav",
+            )
+        )
+        write_grid(tmp_path / speaker / "textgrid/arctic_a0001.TextGrid", {"phones": [(0.1, 0.2, "AH1")]})
+    table = pd.DataFrame({"path": [str(path) for path in rows]})
+    phones, problems = phones_from_textgrids(table, tmp_path, tmp_path / "p.csv")
+    assert phones["phone"].tolist() == ["AH", "AH"] and problems == {}
