@@ -25,6 +25,9 @@ BROAD = {  # further symbols for English, and the phones of the alphabet that th
     "ə": "AH", "ɐ": "AH", "ɜ": "ER", "ɚ": "ER", "ɒ": "AA", "e": "EH", "a": "AE", "o": "OW", "əʊ": "OW",
     "əw": "OW", "aj": "AY", "aw": "AW", "ej": "EY", "ɔj": "OY", "ɨ": "IH", "ʉ": "UW", "r": "R", "ɫ": "L",
     "g": "G", "ʧ": "CH", "ʤ": "JH", "c": "K", "ɟ": "G", "ɲ": "N", "ʎ": "L", "ç": "HH",
+    # TIMIT's: a stop's closure is silent
+    "ax": "AH", "ax-h": "AH", "axr": "ER", "ix": "IH", "ux": "UW", "hv": "HH", "el": "L", "em": "M", "en": "N",
+    "nx": "N", "eng": "NG", "epi": "SIL", **dict.fromkeys("bcl dcl gcl pcl tcl kcl".split(), "SIL"),
 }  # fmt: skip
 SILENT = {"": "SIL", "sp": "SIL", "sil": "SIL", "pau": "SIL", "h#": "SIL", "spn": "+SPN+", "nsn": "+NSN+"}
 
@@ -51,6 +54,13 @@ def intervals(grid: Any, tier: str, file: Path) -> Iterator[tuple[float, float, 
             raise InputError(f"{file}: the tier {tier!r} has points, not intervals")
         if entry[2].strip():
             yield entry
+
+
+def timit_phones(recording: str) -> list[tuple[float, float, str]]:
+    """The phones in the ``.PHN`` beside a recording of TIMIT (samples at 16 kHz); none if there is none."""
+    file = next((x for end in (".PHN", ".phn") if (x := Path(recording).with_suffix(end)).is_file()), None)
+    rows = [line.split() for line in file.read_text("ascii").splitlines()] if file else []
+    return [(int(start) / 16_000, int(end) / 16_000, label) for start, end, label in rows]
 
 
 def from_textgrids(folder: str | Path, tiers: Collection[str] = ()) -> pd.DataFrame:
@@ -141,9 +151,10 @@ def phones_from_textgrids(table: pd.DataFrame, folder: str | Path, output: str |
             file = Path(folder, name)
             if not file.is_file() and file.parent.name == "wav":  # L2-ARCTIC has ABA/textgrid beside ABA/wav
                 file = file.parent.with_name("textgrid") / file.name
-            if not file.is_file():
+            spoken = [] if file.is_file() else timit_phones(file_and_segment(paths[clip])[0])
+            if not (file.is_file() or spoken):
                 raise InputError(f"{file}: no such file")
-            for start, end, label in intervals(open_grid(file), tier, file):
+            for start, end, label in spoken or intervals(open_grid(file), tier, file):
                 label = label.strip()
                 spellings = (label, MARKS.sub("", label), MARKS.sub("", label.upper()), label.lower())
                 phone = next((known[x] for x in spellings if x in known), None)

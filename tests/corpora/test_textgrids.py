@@ -158,3 +158,11 @@ def test_the_grids_of_l2_arctic_are_found_in_their_folder(tmp_path):
     table = pd.DataFrame({"path": [str(path) for path in rows]})
     phones, problems = phones_from_textgrids(table, tmp_path, tmp_path / "p.csv")
     assert phones["phone"].tolist() == ["AH", "AH"] and problems == {}
+
+
+def test_timits_phones_lie_beside_its_recordings(tmp_path, capsys):
+    wav = shutil.copy(ROOT / "data/accents_mini/clips/french/spk06_s14.ogg", tmp_path / "SA1.WAV")
+    (tmp_path / "SA1.PHN").write_text("0 1600 h#\n1600 3200 tcl\n3200 4800 t\n4800 8000 axr\n8000 9600 dx\n")
+    phones, _ = phones_from_textgrids(pd.DataFrame({"path": [str(wav)]}), tmp_path, tmp_path / "p.csv")
+    assert phones["phone"].tolist() == ["SIL", "SIL", "T", "ER"]
+    assert phones["end"].tolist() == [0.1, 0.2, 0.3, 0.5] and "dx (1)" in capsys.readouterr().err
