@@ -115,3 +115,25 @@ def timit(folder: Path) -> list[dict]:
             sex = {"F": "female", "M": "male"}.get(speaker[0], "")
             rows.setdefault((speaker, more["text"]), row(path, regions[region], speaker, **more, sex=sex))
     return sorted(rows.values(), key=lambda row: row["path"])
+
+
+def edacc(folder: Path, *, accent_column: str = "") -> Iterator[dict]:
+    """``linguistic_background.csv``, ``data/EDACC-C06.wav``, and in dev and test Kaldi's ``segments``,
+    ``utt2spk`` and ``text``: turns of conversations, each a segment of its recording."""
+    folder = below(folder, "linguistic_background.csv").parent
+    table = read_table(folder / "linguistic_background.csv", separators=",")
+    asked = (name for name in table if name.startswith("How would you describe your accent"))
+    column = accent_column or next(asked, "accent")
+    if missing := {"PARTICIPANT_ID", column} - set(table):
+        raise InputError(f"linguistic_background.csv: no column {missing.pop()!r}; it has {', '.join(table)}")
+    accents = dict(zip(table["PARTICIPANT_ID"], table[column].str.strip(), strict=True))
+    for part in ("dev", "test"):
+        files = [(folder / part / name).read_text("utf-8").splitlines() for name in ("utt2spk", "text")]
+        speakers, texts = ({(x := line.partition(" "))[0]: x[2].strip() for line in own} for own in files)
+        for line in filter(None, (folder / part / "segments").read_text("utf-8").splitlines()):
+            turn, recording, *times = line.split()
+            speaker, (start, end) = speakers.get(turn, ""), (f"{float(x):.3f}" for x in times)
+            problem = "" if accents.get(speaker) else "its speaker described no accent"
+            listed = row(folder / "data" / f"{recording}.wav", accents.get(speaker, ""), speaker, problem)
+            listed["path"] += f"#t={start},{end}"
+            yield listed | {"start": start, "end": end, "text": texts.get(turn, "")}

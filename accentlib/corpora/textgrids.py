@@ -27,7 +27,8 @@ BROAD = {  # further symbols for English, and the phones of the alphabet that th
     "g": "G", "ʧ": "CH", "ʤ": "JH", "c": "K", "ɟ": "G", "ɲ": "N", "ʎ": "L", "ç": "HH",
     # TIMIT's: a stop's closure is silent
     "ax": "AH", "ax-h": "AH", "axr": "ER", "ix": "IH", "ux": "UW", "hv": "HH", "el": "L", "em": "M",
-    "en": "N", "nx": "N", "eng": "NG", "epi": "SIL", **dict.fromkeys("bcl dcl gcl pcl tcl kcl".split(), "SIL"),
+    "en": "N", "nx": "N", "eng": "NG", "epi": "SIL",
+    **dict.fromkeys("bcl dcl gcl pcl tcl kcl".split(), "SIL"),
 }  # fmt: skip
 SILENT = {"": "SIL", "sp": "SIL", "sil": "SIL", "pau": "SIL", "h#": "SIL", "spn": "+SPN+", "nsn": "+NSN+"}
 

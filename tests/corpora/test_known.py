@@ -336,3 +336,34 @@ def test_the_real_speech_accent_archive(tmp_path):
     }
     assert report["encodings"] == {"MP3 MPEG_LAYER_III": 12}
     assert report["left_out"] == 2126 and set(table["split"]) == {"train", "validation", "test"}
+
+
+def test_edacc_gives_turns_of_conversations(tmp_path):
+    root = tmp_path / "edacc_v1.0"
+    accent = "How would you describe your accent in English? (e.g. Italian, Glaswegian)"
+    rows = [("EDACC-C06-A", "Glaswegian"), ("EDACC-C06-B", "Italian"), ("EDACC-C30-A", "")]
+    root.mkdir()
+    pd.DataFrame(rows, columns=["PARTICIPANT_ID", accent]).to_csv(
+        root / "linguistic_background.csv", index=False
+    )
+    for part, recording, turns in (("dev", "EDACC-C06", "AB"), ("test", "EDACC-C30", "A")):
+        (root / part).mkdir()
+        (root / "data").mkdir(exist_ok=True)
+        sf.write(root / "data" / f"{recording}.wav", tone(300, 3.0), RATE)
+        names = [f"{recording}-{i:09d}" for i in range(len(turns))]
+        (root / part / "segments").write_text(
+            "".join(f"{name} {recording} {i + 0.25} {i + 1.0}\n" for i, name in enumerate(names))
+        )
+        (root / part / "utt2spk").write_text(
+            "".join(f"{name} {recording}-{who}\n" for name, who in zip(names, turns, strict=True))
+        )
+        (root / part / "text").write_text("".join(f"{name} WELL YES\n" for name in names[:1]))
+    listing = read_known("edacc", tmp_path)
+    assert listing["speaker"].tolist() == ["EDACC-C06-A", "EDACC-C06-B", "EDACC-C30-A"]
+    assert listing["problem"].tolist() == ["", "", "its speaker described no accent"]
+    assert listing["text"].tolist() == ["WELL YES", "", "WELL YES"]
+    assert listing["path"][1].endswith("EDACC-C06.wav#t=1.250,2.000")
+    table, _ = make_corpus(listing, tmp_path / "corpus", progress=False)
+    assert table["accent"].tolist() == ["Glaswegian", "Italian"] and table["seconds"].tolist() == [0.75, 0.75]
+    with pytest.raises(InputError, match="no column 'L1'"):
+        read_known("edacc", tmp_path, accent_column="L1")
