@@ -62,7 +62,7 @@ def test_modules_and_functions_stay_small(path):
 
 
 def test_the_package_stays_small():
-    assert sum(len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")) <= 7_932
+    assert sum(len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")) <= 7_945
 
 
 @pytest.mark.parametrize(

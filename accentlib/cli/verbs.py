@@ -209,8 +209,12 @@ class Call(CorpusVerbs):
         print(json.dumps(accentlib.significance(self.FIRST, self.SECOND), indent=2))
 
     def export(self) -> None:
+        from ..network.checkpoint import MODELS
+
         form = self.format or self.output.suffix.lower().lstrip(".")
-        difference = accentlib.export(self.model(), self.output, form=form, note=self.licence())
+        note, file = self.licence(), MODELS / "real_speech.md"
+        texts = {"note": note, "card": file.read_text("utf-8") if note else ""}
+        difference = accentlib.export(self.model(), self.output, form=form, **texts)
         log(f"{self.output}: its outputs differ from PyTorch's by at most {difference:.1g}")
 
     def score(self) -> Problems:

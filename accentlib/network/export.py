@@ -31,12 +31,13 @@ class Outputs(nn.Module):
         return embeddings, self.model.classify(embeddings)
 
 
-def export(model: AccentNet, output: str | Path, *, form: str = "onnx", note: str = "") -> float:
+def export(model: AccentNet, output: str | Path, *, form: str = "onnx", note: str = "",
+           card: str = "") -> float:  # fmt: skip
     """Write a model in one of FORMATS; return the largest difference of its outputs to PyTorch's.
 
-    Labels, phones, settings, calibration and the ``note`` (a licence, say) are in the file's metadata, as
-    JSON. Raises InputError if the file is named after another format, a package is missing, or ONNX Runtime
-    computes something else (then nothing is written)."""
+    Labels, phones, settings, calibration and the ``note`` (its licence) are in the file's metadata, as JSON,
+    and a ``card`` in Markdown with YAML front matter. Raises InputError if the file is named after another
+    format, a package is missing, or ONNX Runtime computes something else (then nothing is written)."""
     if form not in FORMATS or Path(output).suffix.lower().lstrip(".") in {*FORMATS} - {form}:
         raise InputError(f"{output}: name it .onnx or .safetensors, after its format")
     needed = ("onnx", "onnxruntime") if form == "onnx" else ("safetensors",)
@@ -45,6 +46,14 @@ def export(model: AccentNet, output: str | Path, *, form: str = "onnx", note: st
     facts = {"labels": model.labels, "phones": model.phones, "config": model.config.to_dict(),
              "calibration": vars(model.calibration), "note": note}  # fmt: skip
     metadata, output = {name: json.dumps(fact) for name, fact in facts.items()}, Path(output)
+    front = {
+        "library_name": "accentlib",
+        "license": note or "not stated",
+        "language": "en",
+        "labels": model.labels,
+    }
+    lines = "\n".join(f"{name}: {json.dumps(fact, ensure_ascii=False)}" for name, fact in front.items())
+    metadata["card"] = f"---\n{lines}\n---\n{card}"  # YAML front matter
     output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as temporary, evaluating(model):
         if form == "safetensors":

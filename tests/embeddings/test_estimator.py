@@ -39,6 +39,21 @@ def test_it_embeds_as_the_package_does_and_clones_and_pickles(clips):
         copy.set_params(checkpoint="elsewhere.pt").fit(paths)
 
 
+def test_it_passes_the_checks_of_scikit_learn_that_need_no_table_of_numbers():
+    from sklearn.utils import estimator_checks as checks
+
+    for check in (
+        checks.check_parameters_default_constructible,
+        checks.check_get_params_invariance,
+        checks.check_set_params,
+        checks.check_no_attributes_set_in_init,
+        checks.check_estimator_repr,
+        checks.check_estimator_cloneable,
+    ):
+        estimator = accentlib.AccentEmbedder("accents_mini")
+        check(*(["AccentEmbedder", estimator][-check.__code__.co_argcount :]))
+
+
 def test_it_is_a_step_of_a_pipeline_that_is_validated_by_speaker(clips):
     steps = make_pipeline(accentlib.AccentEmbedder("accents_mini"), StandardScaler(), LogisticRegression())
     x, y, groups = (clips[name].to_numpy() for name in ("path", "accent", "speaker"))
