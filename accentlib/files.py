@@ -64,6 +64,11 @@ def file_and_segment(path: str | Path) -> tuple[str, tuple[float, float] | None]
     return str(path), None
 
 
+def segment_path(path: str | Path, start: float, end: float) -> str:
+    """The path of a segment (s) of a file, which :func:`file_and_segment` takes apart."""
+    return f"{path}#t={start:.3f},{end:.3f}"
+
+
 def fingerprint(path: str | Path) -> int:
     """A hash of a file's size, the 4 kB in its middle and its segment; 0 if it is unreadable."""
     path, segment = file_and_segment(path)
@@ -71,9 +76,8 @@ def fingerprint(path: str | Path) -> int:
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123  pathlib's takes twice as long
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size // 2 - 2048))
-            digest = hashlib.blake2b(
-                f"{size}\n{segment or ''}".encode() + file.read(4096), digest_size=8
-            ).digest()
+            content = f"{size}\n{segment or ''}".encode() + file.read(4096)
+            digest = hashlib.blake2b(content, digest_size=8).digest()
     except (OSError, ValueError):  # ValueError: a NUL in its name
         return 0
     return int.from_bytes(digest, "big", signed=True)

@@ -16,9 +16,8 @@ TABLE = tomllib.loads(Path(__file__).with_name("verbs.toml").read_text(encoding=
 GROUPS, IGNORED, FLAGS = TABLE["groups"], TABLE["ignored"], TABLE["flags"] | TABLE["ignored"]
 VERBS = TABLE["verbs"]
 for _name, _corpus in KNOWN.items():
-    _flags = "SOURCE CORPUS" + " accent_column" * (
-        _name in ("common-voice", "edacc", "speech-accent-archive")
-    )
+    _several = _name in ("common-voice", "edacc", "speech-accent-archive")  # labels to choose from
+    _flags = "SOURCE CORPUS" + " accent_column" * _several
     _texts = {"text": f"{_corpus.title}: {_corpus.accent}. {_corpus.licence}", "note": _corpus.how_to_get}
     _example = f"unpacked/{_name} --output corpus"
     VERBS[f"corpus {_name}"] = _texts | {"method": "corpus", "flags": _flags, "example": _example}

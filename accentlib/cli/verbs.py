@@ -59,16 +59,20 @@ class Call(CorpusVerbs):
 
     def model(self):
         """The model of --checkpoint, on --device and with the settings that the call changes."""
-        name = self.checkpoint or "real_speech"
-        if name in SHIPPED and not is_file(name):
+        if name := self.shipped():
             log(f"{name}: {SHIPPED[name]}")
-        model = accentlib.load_model(name).to(accentlib.get_device(self.device))
+        model = accentlib.load_model(self.checkpoint or "real_speech").to(accentlib.get_device(self.device))
         model.config = model.config.replace(**self.picked("sample_rate", "n_fft", "evaluation_window"))
         return model
 
+    def shipped(self) -> str:
+        """The name of the model, if it is one of the package."""
+        name = self.checkpoint or "real_speech"
+        return name if name in SHIPPED and not is_file(name) else ""
+
     def licence(self) -> str:
-        """Credit and licence of the model, if it is the shipped one."""
-        return LICENCE if self.checkpoint in (None, "real_speech") and not is_file("real_speech") else ""
+        """Credit and licence of the model, if it is the one trained on people."""
+        return LICENCE if self.shipped() == "real_speech" else ""
 
     def recordings(self) -> list[str]:
         """The named audio files, and those in the named folders."""
@@ -164,7 +168,7 @@ class Call(CorpusVerbs):
     def embed(self) -> Problems:
         self.FILE += filter(None, [self.audioPath])
         self.check_source(self.data, self.FILE)
-        if self.output and self.output.suffix.lower() not in (".npz", ".csv"):
+        if self.output and self.output.suffix.lower() in (".tsv", ".txt", ".json"):
             raise InputError(
                 f"{self.output}: embeddings are written as .npz or .csv; without --output, as text"
             )
@@ -229,7 +233,7 @@ class Call(CorpusVerbs):
         from ..interactive.answer_page import answer_page, archive_voices, corpus_voices
 
         shipped, note = bool(self.licence()), corpus_note(self.data) if self.data else ""
-        if not (shipped or note) and self.checkpoint in SHIPPED:
+        if not (shipped or note) and self.shipped():
             note = f"It is {SHIPPED['accents_mini']}."
         model, voices, problems = self.model(), archive_voices() if shipped else None, Problems()
         if self.data:

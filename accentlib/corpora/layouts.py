@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..config import InputError
-from ..files import read_table
+from ..files import read_table, segment_path
 from .known import KNOWN
 from .sources import SPLIT_NAMES
 
@@ -131,9 +131,11 @@ def edacc(folder: Path, *, accent_column: str = "") -> Iterator[dict]:
         files = [(folder / part / name).read_text("utf-8").splitlines() for name in ("utt2spk", "text")]
         speakers, texts = ({(x := line.partition(" "))[0]: x[2].strip() for line in own} for own in files)
         for line in filter(None, (folder / part / "segments").read_text("utf-8").splitlines()):
-            turn, recording, *times = line.split()
-            speaker, (start, end) = speakers.get(turn, ""), (f"{float(x):.3f}" for x in times)
+            try:
+                turn, recording, start, end = line.split()
+                wav = segment_path(folder / "data" / f"{recording}.wav", float(start), float(end))
+            except ValueError:
+                raise InputError(f"{folder / part / 'segments'}: {line!r} is no segment") from None
+            speaker = speakers.get(turn, "")
             problem = "" if accents.get(speaker) else "its speaker described no accent"
-            listed = row(folder / "data" / f"{recording}.wav", accents.get(speaker, ""), speaker, problem)
-            listed["path"] += f"#t={start},{end}"
-            yield listed | {"start": start, "end": end, "text": texts.get(turn, "")}
+            yield row(Path(wav), accents.get(speaker, ""), speaker, problem, text=texts.get(turn, ""))

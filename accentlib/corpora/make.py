@@ -61,7 +61,10 @@ def _write(table: pd.DataFrame, manifest: Path, *, over: bool = True) -> None:
     check_corpus(table, name=str(manifest.parent))
     manifest.parent.mkdir(parents=True, exist_ok=True)
     base = manifest.parent.absolute()
-    files = [file_and_segment(path)[0] for path in table["path"]]  # start and end have columns
+    files, segments = zip(*map(file_and_segment, table["path"]), strict=True)
+    if any(segments):
+        texts = [("", "") if x is None else (f"{x[0]:.3f}", f"{x[1]:.3f}") for x in segments]
+        table["start"], table["end"] = zip(*texts, strict=True)
     paths = [os.path.relpath(p, base) if Path(p).is_relative_to(base) else p for p in files]
     order = dict.fromkeys(["path", "accent", "speaker", "split", *table])
     with replacing(manifest) as temporary:

@@ -89,9 +89,8 @@ def from_table(file: str | Path, *, path_column: str = "path", accent_column: st
     table, base = read_table(file), Path(audio_dir or Path(file).parent)
     for name, column in (("start", start_column), ("end", end_column)):
         if column != name and column not in table:
-            raise InputError(
-                f"{file}: no column {column!r} for the {name}; it has {', '.join(table.columns)}"
-            )
+            it_has = ", ".join(table.columns)
+            raise InputError(f"{file}: no column {column!r} for the {name}; it has {it_has}")
     table = table.rename(columns={start_column: "start", end_column: "end"})
     wanted = {"path": path_column, "accent": accent_column, "speaker": speaker_column}
     for name, column in wanted.items():

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..config import SPLITS, InputError, counted
-from ..files import read_table
+from ..files import read_table, segment_path
 from .splits import split_by_speaker, unseen_texts
 
 COLUMNS = ("path", "accent", "speaker")
@@ -56,9 +56,8 @@ def with_segments(table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     texts = table[["start", "end"]].astype(str).apply(lambda x: x.str.strip().str.replace(",", "."))
     start, end = (pd.to_numeric(texts[name], errors="coerce") for name in texts)
     segment, good = (texts != "").any(axis=1), (start >= 0) & (start < end) & (end < np.inf)
-    named = table["path"] + "#t=" + start.map("{:.3f}".format) + "," + end.map("{:.3f}".format)
-    named = table.assign(path=named, start=start.map("{:.3f}".format), end=end.map("{:.3f}".format))
-    return named.where(segment & good, table), (segment & ~good).to_numpy()
+    named = list(map(segment_path, table["path"], start, end))
+    return table.assign(path=table["path"].mask(segment & good, named)), (segment & ~good).to_numpy()
 
 
 def check_corpus(table: pd.DataFrame, *, name: str = "table", accents: int = 2) -> None:

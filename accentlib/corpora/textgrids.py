@@ -14,13 +14,11 @@ import soundfile as sf
 
 from ..config import InputError, counted
 from ..features.store import audio_beside, clip_ids
-from ..files import file_and_segment, write_table
+from ..files import file_and_segment, segment_path, write_table
 from .sources import files_in
 
 # length, aspiration and the like, tie bars, IPA's stress marks, and ARPABET's
-MARKS = re.compile(
-    "[\u02d0\u02d1\u02b0\u02b7\u02b2\u02e0\u032a\u0329\u032f\u0303\u0361\u02c8\u02cc]|(?<=[A-Z])[0-2]$"
-)
+MARKS = re.compile("[\u02b0\u02b2\u02b7\u02c8\u02cc\u02d0\u02d1\u02e0\u0303-\u0361]|(?<=[A-Z])[0-2]$")
 BROAD = {  # further symbols for English, and the phones of the alphabet that they come under
     "ə": "AH", "ɐ": "AH", "ɜ": "ER", "ɚ": "ER", "ɒ": "AA", "e": "EH", "a": "AE", "o": "OW", "əʊ": "OW",
     "əw": "OW", "aj": "AY", "aw": "AW", "ej": "EY", "ɔj": "OY", "ɨ": "IH", "ʉ": "UW", "r": "R", "ɫ": "L",
@@ -60,8 +58,11 @@ def intervals(grid: Any, tier: str, file: Path) -> Iterator[tuple[float, float, 
 def timit_phones(recording: str) -> list[tuple[float, float, str]]:
     """The phones in the ``.PHN`` beside a recording of TIMIT (samples at 16 kHz); none if there is none."""
     file = next((x for end in (".PHN", ".phn") if (x := Path(recording).with_suffix(end)).is_file()), None)
-    rows = [line.split() for line in file.read_text("ascii").splitlines()] if file else []
-    return [(int(start) / 16_000, int(end) / 16_000, label) for start, end, label in rows]
+    try:
+        rows = [line.split() for line in file.read_text("ascii").splitlines()] if file else []
+        return [(int(start) / 16_000, int(end) / 16_000, label) for start, end, label in rows]
+    except ValueError:
+        raise InputError(f"{file}: not lines of a start, an end and a phone") from None
 
 
 def from_textgrids(folder: str | Path, tiers: Collection[str] = ()) -> pd.DataFrame:
@@ -80,8 +81,7 @@ def from_textgrids(folder: str | Path, tiers: Collection[str] = ()) -> pd.DataFr
             grid, before = open_grid(file), len(rows)
             for tier in tiers or grid.tierNames:
                 for start, end, text in intervals(grid, tier, file):
-                    path = f"{audio}#t={start:.3f},{end:.3f}"
-                    segment = {"path": path, "start": f"{start:.3f}", "end": f"{end:.3f}", "text": text}
+                    segment = {"path": segment_path(audio, start, end), "text": text}
                     rows.append(row | segment | {"speaker": tier, "problem": ""})
             if len(rows) == before:
                 raise InputError(f"{file}: no labelled interval in {', '.join(tiers or grid.tierNames)}")
@@ -89,7 +89,7 @@ def from_textgrids(folder: str | Path, tiers: Collection[str] = ()) -> pd.DataFr
             rows.append(row | {"problem": str(error).removeprefix(f"{file}: ")})
     if not rows:
         raise InputError(f"{folder}: {'no labelled interval' if files else 'no *.TextGrid'} in it")
-    return pd.DataFrame(rows).fillna({"start": "", "end": "", "text": ""})
+    return pd.DataFrame(rows).fillna({"text": ""})
 
 
 def grid_names(table: pd.DataFrame) -> dict[str, str]:
@@ -97,9 +97,8 @@ def grid_names(table: pd.DataFrame) -> dict[str, str]:
     names = {}
     for clip, path in zip(clip_ids(table), table["path"], strict=True):
         file, segment = file_and_segment(path)
-        names[clip] = Path(file).with_suffix("").as_posix() + (
-            "_{:.3f}-{:.3f}".format(*segment) if segment else ""
-        )
+        times = "_{:.3f}-{:.3f}".format(*segment) if segment else ""
+        names[clip] = Path(file).with_suffix("").as_posix() + times
     for parts in range(1, 9):
         short = {clip: "/".join(name.split("/")[-parts:]) for clip, name in names.items()}
         if len(set(short.values())) == len(short):
@@ -107,9 +106,8 @@ def grid_names(table: pd.DataFrame) -> dict[str, str]:
     return {clip: f"{name}.TextGrid" for clip, name in short.items()}
 
 
-def phones_to_textgrids(
-    table: pd.DataFrame, phones: pd.DataFrame, folder: str | Path, tier: str = "phones"
-) -> int:
+def phones_to_textgrids(table: pd.DataFrame, phones: pd.DataFrame, folder: str | Path,
+                        tier: str = "phones") -> int:  # fmt: skip
     """Write a TextGrid for each clip that has phones; their number. Raises InputError if one is there."""
     from praatio.utilities.constants import Interval
 
@@ -168,9 +166,8 @@ def phones_from_textgrids(table: pd.DataFrame, folder: str | Path, output: str |
         listed = ", ".join(f"{label} ({count})" for label, count in [*strange.items()][:20])
         print(f"neither ARPABET nor IPA of English, left out: {listed}", file=sys.stderr)
     if not rows:
-        raise InputError(
-            next(iter(problems.values()), f"{folder}: {counted(sum(strange.values()), 'label')}, none known")
-        )
+        none = f"{folder}: {counted(sum(strange.values()), 'label')}, none known"
+        raise InputError(next(iter(problems.values()), none))
     phones = pd.DataFrame(rows, columns=["id", "path", "start", "end", "phone"])
     write_table(output, phones.drop(columns="id" if (phones["id"] == phones["path"]).all() else []))
     return phones, problems

@@ -30,23 +30,16 @@ def read_vectors(file: str | Path) -> dict[str, np.ndarray]:
         with np.load(file, allow_pickle=False) as arrays:
             ids, vectors = arrays["ids" if "ids" in arrays else "paths"], arrays["embeddings"]
     except (OSError, ValueError, KeyError, EOFError) as error:
-        why = (
-            "no such file"
-            if isinstance(error, FileNotFoundError)
-            else "no plain arrays ids and embeddings in it"
-        )
+        missing = isinstance(error, FileNotFoundError)
+        why = "no such file" if missing else "no plain arrays ids and embeddings in it"
         raise InputError(f"{file}: {why}") from None
     return check_vectors(file, ids, vectors)
 
 
 def check_vectors(file: str | Path, ids: np.ndarray, vectors: np.ndarray) -> dict[str, np.ndarray]:
     """Vectors by id; InputError if they cannot be used."""
-    if (
-        vectors.ndim != 2
-        or vectors.dtype.kind not in "fiu"
-        or ids.shape != vectors.shape[:1]
-        or not vectors.size
-    ):
+    numbers = vectors.ndim == 2 and vectors.dtype.kind in "fiu" and vectors.size
+    if not numbers or ids.shape != vectors.shape[:1]:
         raise InputError(f"{file}: {ids.shape} ids and embeddings {vectors.shape} do not go together")
     if len(bad := ids[~np.isfinite(vectors).all(axis=1)]):
         raise InputError(f"{file}: the embedding of {bad[0]} is not finite ({len(bad)} in all)")
@@ -61,9 +54,8 @@ def evaluate_vectors(file: str | Path, data: str | Path, split: str = "test") ->
     table = read_corpus(data)
     table["id"] = [clip if clip in known else os.path.relpath(clip, folder) for clip in clip_ids(table)]
     if lacking := [clip for clip in clip_ids(table) if clip not in known]:
-        raise InputError(
-            f"{file}: no embedding of {lacking[0]} ({len(lacking)} of {len(table)} clips lack one)"
-        )
+        count = f"{len(lacking)} of {len(table)} clips lack one"
+        raise InputError(f"{file}: no embedding of {lacking[0]} ({count})")
     train, test = select(table, "train"), select(table, split)
     x, x_test = (np.stack([known[clip] for clip in clip_ids(rows)]) for rows in (train, test))
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))

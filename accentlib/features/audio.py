@@ -78,9 +78,8 @@ def _seek(file: sf.SoundFile, segment: tuple[float, float], prefix: str) -> int:
     if start >= stop:
         raise InputError(f"{prefix}its segment ends before it starts")
     if stop > file.frames:
-        raise InputError(
-            f"{prefix}its segment ends after the recording, which has {len(file) / file.samplerate:.3f} s"
-        )
+        length = f"{file.frames / file.samplerate:.3f} s"
+        raise InputError(f"{prefix}its segment ends after the recording, which has {length}")
     file.seek(start)
     return stop - start
 

@@ -121,3 +121,15 @@ def test_the_segments_of_a_corpus_can_be_predicted(interviews, tmp_path, tiny, c
     assert main(["predict", "--checkpoint", str(tmp_path / "m.pt"), "--data", str(tmp_path / "corpus")]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 41 and "#t=0.000,1.500" in printed[1]
+
+
+def test_paths_that_name_their_segments_stay_segments(interviews, tmp_path):
+    """Without columns of times they were written as whole recordings."""
+    turns = pd.read_csv(interviews / "turns.csv")
+    turns["path"] += "#t=" + turns["start"].map(str) + "," + turns["end"].map(str)
+    turns.drop(columns=["start", "end"]).to_csv(interviews / "turns.csv", index=False)
+    command = ["corpus", "from-table", str(interviews / "turns.csv"), "--output", str(tmp_path / "corpus")]
+    assert main(command) == 0
+    written = pd.read_csv(tmp_path / "corpus/manifest.csv")
+    assert (written["end"] - written["start"] == 1.5).all() and set(written["path"].str[-4:]) == {".wav"}
+    assert len(read_corpus(tmp_path / "corpus", split=False)) == 40
